@@ -1,0 +1,36 @@
+"""How long to wait before the next try to connect (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+FIRST_S = 1.0
+LONGEST_S = 15.0
+HEALTHY_S = 60.0
+"""A session must live so long before its end counts as a fresh start. A relay that accepts and
+closes at once would be hammered otherwise."""
+
+
+class Backoff:
+    """Full-jitter exponential back-off, from FIRST_S to LONGEST_S seconds."""
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        """*random* gives numbers from 0 to 1."""
+        self._random = random
+        self._ceiling = FIRST_S
+
+    def pause(self, session_s: float) -> float:
+        """Seconds to wait after a session (or a try) that lasted *session_s* seconds."""
+        if session_s >= HEALTHY_S:
+            self._ceiling = FIRST_S
+        pause = self._ceiling * (0.2 + 0.8 * self._random())
+        self._ceiling = min(LONGEST_S, self._ceiling * 2)
+        return pause
+
+
+def is_hopeless(status: int) -> bool:
+    """Whether an HTTP answer to the upgrade means that trying again cannot help: the key is wrong.
+
+    Everything else passes: a captive portal's 200, a 404 or 502 during a deploy, 429, a redirect."""
+    return status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}

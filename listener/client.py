@@ -1,0 +1,190 @@
+"""One session after another with the relay: receive, hand to the inbox, acknowledge."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+from pydantic import ValidationError
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from listener.backoff import Backoff, is_hopeless
+from listener.settings import Settings
+from relay.protocol import (
+    FROM_RELAY,
+    HEARTBEAT_S,
+    MAX_FRAME_BYTES,
+    Ack,
+    CloseCode,
+    Heartbeat,
+    HeartbeatAck,
+    Hello,
+    Nack,
+    RelayFrame,
+    Webhook,
+    Welcome,
+    explain,
+)
+from worker.inbox import Unacceptable
+
+T = TypeVar("T")
+
+log = logging.getLogger("listener")
+
+VERSION = "0.1.0"
+ANSWER_S = 10.0
+"""A relay that does not answer hello or a heartbeat within this time is gone."""
+
+
+class Hopeless(Exception):
+    """Trying again cannot help; the text says what to put right."""
+
+
+class Broken(Exception):
+    """This session is over; the text says why. Another one is tried."""
+
+
+class Inbox(Protocol):
+    """The machine's one door, as far as the listener goes through it."""
+
+    def take(self, webhook: Webhook) -> None:
+        """Put *webhook* on disk. Raises Unacceptable when it can never be taken."""
+
+
+class Client:
+    """Keeps a session with the relay open for as long as it runs."""
+
+    def __init__(
+        self, settings: Settings, inbox: Callable[[], Inbox], rand: Callable[[], float] = random.random
+    ) -> None:
+        """*inbox* opens the inbox; it is called once, on the only thread that uses it."""
+        self._settings = settings
+        self._open_inbox = inbox
+        self._backoff = Backoff(rand)
+        # One thread, so commands are written in the order in which they came, while the event
+        # loop goes on answering pings.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="inbox")
+        self._inbox: Inbox
+        self._heard = asyncio.Event()
+
+    async def run(self) -> None:
+        """Connect, serve, and connect again, until cancelled. Raises Hopeless."""
+        self._inbox = await self._on_thread(self._open_inbox)
+        while True:
+            started = time.monotonic()
+            try:
+                await self._session()
+            except InvalidStatus as refusal:
+                why = self._explain_refusal(refusal)
+            except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed, Broken) as problem:
+                why = str(problem) or type(problem).__name__
+            pause = self._backoff.pause(time.monotonic() - started)
+            log.warning("Not connected to the relay (%s); trying again in %.0f s.", why, pause)
+            await asyncio.sleep(pause)
+
+    def _explain_refusal(self, refusal: InvalidStatus) -> str:
+        status = refusal.response.status_code
+        if is_hopeless(status):
+            raise Hopeless(
+                f"The relay at {self._settings.relay_server_url} refuses this machine's key ({status}); "
+                "compare MACHINE_KEY in .env on both sides"
+            )
+        return f"it answered {status} instead of opening a session"
+
+    async def _session(self) -> None:
+        async with _Connect(
+            self._settings.websocket_url,
+            additional_headers={"Authorization": f"Bearer {self._settings.own_key}"},
+            # Pings find a dead line within 20 seconds; more patience would be a silent listener.
+            open_timeout=ANSWER_S,
+            ping_interval=10,
+            ping_timeout=10,
+            close_timeout=1,
+            max_size=MAX_FRAME_BYTES,
+            compression=None,
+        ) as connection:
+            await self._greet(connection)
+            beat = asyncio.create_task(self._beat(connection))
+            try:
+                await self._listen(connection)
+            finally:
+                beat.cancel()
+
+    async def _greet(self, connection: ClientConnection) -> None:
+        hello = Hello(machine=self._settings.machine_name, version=VERSION)
+        await connection.send(hello.model_dump_json())
+        async with asyncio.timeout(ANSWER_S):
+            welcome = _read(await connection.recv())
+        if not isinstance(welcome, Welcome):
+            raise Broken(f"the relay began with {welcome.type} instead of welcome")
+        log.info("Connected to the relay as %s; %d waiting.", welcome.machine, welcome.waiting)
+
+    async def _listen(self, connection: ClientConnection) -> None:
+        try:
+            async for text in connection:
+                await self._handle(connection, _read(text))
+        except ConnectionClosed as closed:
+            if closed.rcvd is not None and closed.rcvd.code == CloseCode.SUPERSEDED:
+                raise Hopeless(
+                    "Another listener connected with this machine's key, so this one stops; "
+                    "give every machine a key of its own"
+                ) from None
+            raise
+        raise Broken("the relay closed the session")
+
+    async def _handle(self, connection: ClientConnection, frame: RelayFrame) -> None:
+        match frame:
+            case Webhook() as webhook:
+                answer = await self._on_thread(lambda: self._take(webhook))
+                await connection.send(answer.model_dump_json())
+            case HeartbeatAck():
+                self._heard.set()
+            case Welcome():
+                raise Broken("the relay said welcome twice")
+
+    def _take(self, webhook: Webhook) -> Ack | Nack:
+        try:
+            self._inbox.take(webhook)
+        except Unacceptable as refusal:
+            log.warning("Delivery %s was refused: %s.", webhook.delivery_id, refusal)
+            return Nack(delivery_id=webhook.delivery_id, error=str(refusal))
+        return Ack(delivery_ids=[webhook.delivery_id])
+
+    async def _beat(self, connection: ClientConnection) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            self._heard.clear()
+            try:
+                await connection.send(Heartbeat().model_dump_json())
+                async with asyncio.timeout(ANSWER_S):
+                    await self._heard.wait()
+            except TimeoutError:
+                # An unanswered heartbeat means: connected, and dead. Say so and start over.
+                log.warning("The relay did not answer a heartbeat.")
+                await connection.close()
+                return
+            except ConnectionClosed:
+                return
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+class _Connect(connect):
+    """Follows no redirect: the key must not travel to another host, and a captive portal is no relay."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+def _read(text: str | bytes) -> RelayFrame:
+    try:
+        return FROM_RELAY.validate_json(text)
+    except ValidationError as problem:
+        raise Broken(f"the relay sent something unknown: {explain(problem)[:200]}") from None

@@ -1,0 +1,51 @@
+"""What the listener reads from the environment and `.env`, once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Self
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from relay.protocol import NAME, RelayAddress, parse_keys
+
+
+class Settings(BaseModel):
+    """One frozen object; every problem is reported at once (`docs/CONFIGURATION.md`)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=str.upper)
+
+    relay_server_url: RelayAddress = "http://127.0.0.1:8000"
+    machine_key: SecretStr
+    machine_name: str = Field(default="laptop", pattern=NAME)
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read *environment* (default: `.env`, overruled by the process environment).
+
+        Raises ValidationError that names every problem, or OSError for an unreadable `.env`."""
+        if environment is None:
+            environment = {**_dotenv(), **os.environ}
+        return cls.model_validate({name: value for name, value in environment.items() if value})
+
+    @field_validator("machine_key")
+    @classmethod
+    def _check_key(cls, value: SecretStr) -> SecretStr:
+        parse_keys(value.get_secret_value(), "laptop")
+        return value
+
+    @property
+    def own_key(self) -> str:
+        """The key this machine shows to the relay: the first of MACHINE_KEY."""
+        return next(iter(parse_keys(self.machine_key.get_secret_value(), "laptop")))
+
+    @property
+    def websocket_url(self) -> str:
+        """Where the machine's session is opened."""
+        return "ws" + self.relay_server_url.removeprefix("http") + "/ws"
+
+
+def _dotenv() -> dict[str, str]:
+    return {name: value for name, value in dotenv_values(".env").items() if value}

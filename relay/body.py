@@ -1,0 +1,57 @@
+"""Reading a request's body: bounded in size and in time, then as one JSON object."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import Request
+
+from relay.errors import Code, Problem
+from relay.protocol import MAX_BODY_BYTES
+from relay.strict_json import BadJSON, parse_json
+
+BODY_S = 15.0
+"""A body that takes longer comes from a broken or a hostile client."""
+
+
+async def read(request: Request) -> bytes:
+    """The whole body. Raises Problem 413 above MAX_BODY_BYTES and 422 when it stops coming."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _collect(request)
+    except TimeoutError:
+        raise Problem(
+            Code.MALFORMED,
+            f"The body was not complete after {BODY_S:.0f} seconds; send it in one go",
+        ) from None
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """The body as a JSON object. Raises Problem 422 that says what is wrong with it."""
+    try:
+        return parse_json(body)
+    except BadJSON as problem:
+        raise Problem(
+            Code.MALFORMED,
+            f"The body must be one JSON object, but {problem}; see /docs for an example",
+        ) from None
+
+
+async def _collect(request: Request) -> bytes:
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
+        raise _too_large(declared)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_large(f"more than {MAX_BODY_BYTES}")
+    return bytes(body)
+
+
+def _too_large(seen: str) -> Problem:
+    return Problem(
+        Code.TOO_LARGE,
+        f"The body has {seen} bytes and {MAX_BODY_BYTES} (1 MiB) are allowed; send less, or a link to it",
+    )

@@ -1,0 +1,93 @@
+"""Who is connected right now and who waits for news: the relay's only state outside its database."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from relay.auth import Doors
+from relay.protocol import ONLINE_S
+from relay.settings import Settings
+from relay.writer import Writer
+
+
+@dataclass(eq=False)
+class Session:
+    """One machine's open WebSocket."""
+
+    machine: str
+    heard_at: float
+    """On the hub's clock, when the last frame came in."""
+    work: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there may be something to send."""
+    superseded: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the same machine opened a newer session."""
+
+
+class Hub:
+    """Presence by machine, wake-ups by machine and by task. Lives on the event loop."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._sessions: dict[str, Session] = {}
+        self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+
+    def join(self, machine: str) -> Session:
+        """Open a session; an older one of the same machine is told to go."""
+        if older := self._sessions.get(machine):
+            older.superseded.set()
+        session = self._sessions[machine] = Session(machine, heard_at=self.clock())
+        return session
+
+    def leave(self, session: Session) -> None:
+        if self._sessions.get(session.machine) is session:
+            del self._sessions[session.machine]
+
+    def heard(self, session: Session) -> None:
+        session.heard_at = self.clock()
+
+    def is_online(self, machine: str) -> bool:
+        """Whether *machine* has a session and was heard within ONLINE_S seconds."""
+        session = self._sessions.get(machine)
+        return session is not None and self.clock() - session.heard_at <= ONLINE_S
+
+    def count_online(self) -> int:
+        return sum(self.is_online(machine) for machine in self._sessions)
+
+    def wake(self, machine: str) -> None:
+        """There is something to send to *machine*."""
+        if session := self._sessions.get(machine):
+            session.work.set()
+
+    def tell(self, task_id: str) -> None:
+        """There is news about *task_id*."""
+        for watcher in self._watchers.get(task_id, ()):
+            watcher.set()
+
+    @contextmanager
+    def watch(self, task_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set at each piece of news about *task_id* while the block runs."""
+        news = asyncio.Event()
+        self._watchers[task_id].add(news)
+        try:
+            yield news
+        finally:
+            self._watchers[task_id].discard(news)
+            if not self._watchers[task_id]:
+                del self._watchers[task_id]
+
+
+@dataclass(frozen=True)
+class Relay:
+    """Everything an endpoint needs; made once by `relay.app`."""
+
+    settings: Settings
+    doors: Doors
+    writer: Writer
+    hub: Hub
+    now: Callable[[], float] = time.time
+    """Wall clock in seconds since 1970, UTC."""

@@ -1,0 +1,286 @@
+"""The language that relay and machine speak; the only module both may import.
+
+A *command* travels to the machine inside a `Webhook` frame, the machine answers with an
+`Ack` or a `Nack`, and news about the task comes back as a `Report`. Everything here is
+data and pure rules: pydantic and the standard library, no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+PROTOCOL = 1
+"""Version of the frames below; both sides say it in `Hello` and `Welcome`."""
+
+MAX_BODY_BYTES = 1_048_576
+"""Largest accepted webhook body."""
+MAX_FRAME_BYTES = 2 * MAX_BODY_BYTES + 65_536
+"""Largest WebSocket frame: one body, written out at its longest, and the envelope round it."""
+MAX_OUTPUT_CHARS = 20_000
+"""Longest tail of output in a report and in a task view."""
+MAX_WAIT_S = 45.0
+"""Longest time a caller may hold an answer open; voice assistants give up after that."""
+SYNC_WAIT_S = 25.0
+DEFAULT_TTL_S = 86_400.0
+MAX_TTL_S = 604_800.0
+WINDOW = 32
+"""How many webhooks may be on their way to a machine without an acknowledgement."""
+HEARTBEAT_S = 20.0
+ONLINE_S = 30.0
+"""A machine counts as online when it was heard within this time."""
+
+TASK_ID = r"^[A-Za-z0-9._:-]{1,128}$"
+NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
+MIN_KEY_CHARS = 16
+
+TaskId = Annotated[str, Field(pattern=TASK_ID)]
+Name = Annotated[str, Field(pattern=NAME)]
+
+
+class Status(StrEnum):
+    """Where a task is. Think hard before adding one: callers, pages and docs know this list."""
+
+    AWAITING_APPROVAL = "awaiting_approval"  #: a person must say yes on the machine
+    PENDING = "pending"  #: accepted, not started
+    RUNNING = "running"  #: its program has been started
+    COMPLETED = "completed"  #: it ended well
+    FAILED = "failed"  #: it ended badly; the reason says how
+    CANCELLED = "cancelled"  #: somebody stopped it
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL
+
+
+class Reason(StrEnum):
+    """Why a task is `failed`."""
+
+    EXIT_STATUS = "exit_status"  #: the program said no
+    TIMED_OUT = "timed_out"  #: it took longer than its time-out
+    REJECTED = "rejected"  #: validation or policy said no; nothing was run
+    INTERRUPTED = "interrupted"  #: the worker or the machine died while it ran
+    EXPIRED = "expired"  #: it was not started in time
+    UNDELIVERABLE = "undeliverable"  #: the machine never acknowledged it
+    ERROR = "error"  #: none of these; the error sentence says what
+
+
+FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+
+MOVES: Mapping[Status, frozenset[Status]] = {
+    Status.AWAITING_APPROVAL: frozenset({Status.PENDING, Status.CANCELLED, Status.FAILED}),
+    Status.PENDING: frozenset({Status.RUNNING, Status.CANCELLED, Status.FAILED}),
+    Status.RUNNING: FINAL,
+    Status.COMPLETED: frozenset(),
+    # "Run again" makes attempt n+1 of the same task.
+    Status.FAILED: frozenset({Status.PENDING, Status.AWAITING_APPROVAL}),
+    Status.CANCELLED: frozenset({Status.PENDING, Status.AWAITING_APPROVAL}),
+}
+"""The legal moves of a task, asked by relay and worker alike."""
+
+
+def sources(target: Status) -> tuple[Status, ...]:
+    """The statuses from which a task may move to *target*, for compare-and-set updates."""
+    return tuple(status for status, targets in MOVES.items() if target in targets)
+
+
+def is_news(old: tuple[int, int], new: tuple[int, int]) -> bool:
+    """Whether a report numbered *new* overrules one numbered *old*.
+
+    A number is `(attempt, rev)`; both only grow on the machine, so late news never undoes
+    newer news and a repeated report changes nothing."""
+    return new > old
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Command(_Frozen):
+    """What a caller asked. It never changes; the machine decides whether it may run."""
+
+    task_id: TaskId
+    """Up to 128 of A-Z a-z 0-9 . _ : - and made by the relay when absent. The same id with the
+    same command again is the same task; with another command it is refused (409)."""
+    action_type: Name
+    """The action that does it: `git`, `shell` or `claude_code`."""
+    params: dict[str, Any] = Field(default_factory=dict)
+    """The action's parameters, see LLM_ACTIONS."""
+    title: str | None = Field(default=None, max_length=200)
+    """The request in the user's own words, shown in the viewer."""
+    machine: Name | None = None
+    """Which machine; needed only when the relay knows several."""
+    ttl: float = Field(default=DEFAULT_TTL_S, ge=1, le=MAX_TTL_S, allow_inf_nan=False)
+    """Seconds after which the task is not started any more."""
+    sync: bool = False
+    """Hold the answer up to 25 seconds for the result, like `?wait=25`."""
+
+
+class Report(_Frozen):
+    """News about a task, machine to relay. A whole picture, not a difference."""
+
+    task_id: TaskId
+    rev: int = Field(ge=1, lt=2**63)
+    """Grows with every change of any task on the machine; orders the news of one task."""
+    attempt: int = Field(ge=1, lt=2**31)
+    status: Status
+    reason: Reason | None = None
+    """Set exactly when the status is `failed`."""
+    error: str | None = Field(default=None, max_length=4_000)
+    """One sentence for people: what was seen, what was expected, the way out."""
+    headline: str | None = Field(default=None, max_length=200)
+    """What the result says in a few words, from the action: "On branch main, nothing to commit"."""
+    returncode: int | None = Field(default=None, ge=-(2**31), lt=2**32)
+    output: str = Field(default="", max_length=MAX_OUTPUT_CHARS)
+    """The end of what it printed."""
+    truncated: bool = False
+    """Whether it printed more than `output` shows."""
+    started_at: AwareDatetime | None = None
+    completed_at: AwareDatetime | None = None
+
+
+class Hello(_Frozen):
+    """First frame of a session, machine to relay."""
+
+    type: Literal["hello"] = "hello"
+    protocol: int = PROTOCOL
+    machine: Name
+    version: str = Field(max_length=64)
+
+
+class Ack(_Frozen):
+    """These deliveries are on the machine's disk; the relay may forget them."""
+
+    type: Literal["ack"] = "ack"
+    delivery_ids: list[str] = Field(max_length=1_000)
+
+
+class Nack(_Frozen):
+    """The machine will never take this delivery, and says why in one sentence."""
+
+    type: Literal["nack"] = "nack"
+    delivery_id: str
+    error: str = Field(max_length=4_000)
+
+
+class Heartbeat(_Frozen):
+    """Machine to relay every HEARTBEAT_S; the relay answers, or the machine reconnects."""
+
+    type: Literal["heartbeat"] = "heartbeat"
+
+
+class Welcome(_Frozen):
+    """First frame of a session, relay to machine: the key decided which machine this is."""
+
+    type: Literal["welcome"] = "welcome"
+    protocol: int = PROTOCOL
+    machine: Name
+    waiting: int = Field(ge=0)
+    """How many webhooks wait for this machine."""
+
+
+class Webhook(_Frozen):
+    """One accepted webhook on its way to a machine: the documented envelope and our additions."""
+
+    type: Literal["webhook"] = "webhook"
+    event: str
+    """`task_command`, `llm_conversation_insight`, `github.push`, or whatever the payload says."""
+    delivery_id: str
+    timestamp: AwareDatetime
+    """When the relay accepted it."""
+    payload: dict[str, Any]
+    """The webhook's body; for `task_command`, `payload["data"]` is a whole `Command`."""
+    caller: str
+    """Whose key posted it."""
+    expires_in: float
+    """Seconds left before a command must not be started any more; relative, so that a wrong
+    clock on the machine does no harm."""
+    attempt: int = Field(ge=1)
+    """How often the relay has sent it, this time included."""
+
+
+class HeartbeatAck(_Frozen):
+    """The answer to a heartbeat."""
+
+    type: Literal["heartbeat_ack"] = "heartbeat_ack"
+
+
+MachineFrame = Annotated[Hello | Ack | Nack | Heartbeat, Field(discriminator="type")]
+RelayFrame = Annotated[Welcome | Webhook | HeartbeatAck, Field(discriminator="type")]
+FROM_MACHINE: TypeAdapter[MachineFrame] = TypeAdapter(MachineFrame)
+FROM_RELAY: TypeAdapter[RelayFrame] = TypeAdapter(RelayFrame)
+
+
+class CloseCode:
+    """Why the relay ended a session (RFC 6455 leaves 4000 to 4999 to us)."""
+
+    PROTOCOL_ERROR = 4400
+    SUPERSEDED = 4409
+
+
+def explain(problem: ValidationError) -> str:
+    """Put every mistake that pydantic found into one line for people: field, fault, what was seen.
+
+    Values are shown shortened, and never those of fields whose name ends in `key` or `secret`."""
+    return "; ".join(_explain_one(dict(error)) for error in problem.errors(include_url=False))
+
+
+def _explain_one(error: dict[str, Any]) -> str:
+    # Tags of unions ("webhook", "list[str]") are our inner life, not the caller's field names.
+    where = ".".join(str(part) for part in error["loc"] if "[" not in str(part))
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return f"{where} is not known here"
+    if error["type"] == "missing":
+        return f"{where} is missing"
+    seen = "" if re.search(r"(?i)(key|secret)$", where) else _shorten(error["input"])
+    return f"{where}: {message}" + (f", not {seen}" if seen else "")
+
+
+_SHOWN = 60
+
+
+def _shorten(value: object) -> str:
+    if isinstance(value, (str, int, float, bool)):
+        text = repr(value)
+        return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+    return "" if value is None else f"a {type(value).__name__}"
+
+
+def parse_keys(text: str, unnamed: str) -> dict[str, str]:
+    """Key → name, from `name=key,name=key`; a key without a name belongs to *unnamed*.
+
+    Raises ValueError for short, repeated or odd keys, without ever showing one."""
+    keys: dict[str, str] = {}
+    for number, entry in enumerate(filter(None, map(str.strip, text.split(","))), start=1):
+        name, found, key = entry.partition("=")
+        if not (found and key.strip("=") and re.match(NAME, name)):
+            name, key = unnamed, entry
+        if len(key) < MIN_KEY_CHARS:
+            raise ValueError(f"key {number} has {len(key)} characters; use {MIN_KEY_CHARS} or more")
+        if not key.isascii() or key in keys:
+            raise ValueError(f"key {number} is given twice or is not plain ASCII")
+        keys[key] = name
+    if not keys:
+        raise ValueError("no key is given")
+    return keys
+
+
+def _relay_address(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme not in {"http", "https", "ws", "wss"} or not url.hostname:
+        raise ValueError("an address like https://relay.example is needed")
+    secure = url.scheme in {"https", "wss"}
+    if not secure and url.hostname not in {"127.0.0.1", "localhost", "::1"}:
+        raise ValueError("a relay on another host needs https, or the key would travel in the open")
+    path = url.path.removesuffix("/ws").rstrip("/")
+    return urlunsplit(("https" if secure else "http", url.netloc, path, "", ""))
+
+
+RelayAddress = Annotated[str, AfterValidator(_relay_address)]
+"""Where the relay is: http(s) without a trailing slash, whatever of http, ws and `/ws` was written."""

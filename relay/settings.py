@@ -1,0 +1,62 @@
+"""What the relay reads from the environment and from `.env`, once, at start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from relay.protocol import NAME, parse_keys
+
+
+class Settings(BaseModel):
+    """One frozen object; every problem is reported at once (`docs/CONFIGURATION.md`)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=str.upper)
+
+    api_key: SecretStr
+    machine_key: SecretStr
+    machine_name: str = Field(default="laptop", pattern=NAME)
+    github_webhook_secret: SecretStr | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65_535)
+    relay_sqlite_path: Path = Path("relay.db")
+    storage_backend: Literal["sqlite"] = "sqlite"
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read *environment* (default: `.env`, overruled by the process environment).
+
+        Raises ValidationError that names every problem, or OSError for an unreadable `.env`."""
+        if environment is None:
+            environment = {**_dotenv(), **os.environ}
+        # An empty value means "not set": that is how .env.example shows optional settings.
+        return cls.model_validate({name: value for name, value in environment.items() if value})
+
+    @field_validator("api_key", "machine_key")
+    @classmethod
+    def _check_keys(cls, value: SecretStr) -> SecretStr:
+        parse_keys(value.get_secret_value(), "default")
+        return value
+
+    @model_validator(mode="after")
+    def _scopes_are_apart(self) -> Self:
+        if self.callers().keys() & self.machines().keys():
+            raise ValueError("API_KEY and MACHINE_KEY share a key; a caller must not be a machine")
+        return self
+
+    def callers(self) -> dict[str, str]:
+        """API key → caller's name; a key without a name belongs to `default`."""
+        return parse_keys(self.api_key.get_secret_value(), "default")
+
+    def machines(self) -> dict[str, str]:
+        """Machine key → machine's name; a key without a name belongs to MACHINE_NAME."""
+        return parse_keys(self.machine_key.get_secret_value(), self.machine_name)
+
+
+def _dotenv() -> dict[str, str]:
+    return {name: value for name, value in dotenv_values(".env").items() if value is not None}

@@ -1,0 +1,79 @@
+"""What an assistant says aloud about a task: at most 25 words, no paths, hashes or markup (pure)."""
+
+from __future__ import annotations
+
+import re
+
+from relay.protocol import Reason, Status
+
+MAX_WORDS = 25
+
+_BECAUSE = {
+    Reason.EXIT_STATUS: "It failed.",
+    Reason.TIMED_OUT: "It took too long and was stopped.",
+    Reason.REJECTED: "It was not run.",
+    Reason.INTERRUPTED: "It was interrupted, because the worker stopped.",
+    Reason.EXPIRED: "It was not run, because its time had passed.",
+    Reason.UNDELIVERABLE: "It never reached the machine.",
+    Reason.ERROR: "It failed.",
+}
+_NOW = {
+    Status.AWAITING_APPROVAL: "It waits for your approval on the machine.",
+    Status.PENDING: "It waits to be started.",
+    Status.RUNNING: "It is running.",
+    Status.CANCELLED: "It was cancelled.",
+}
+_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_MINUTE = 60
+_HOUR = 3_600
+
+# Escape sequences, markup, absolute or deep paths, and hexadecimal names read terribly.
+_UNSPEAKABLE = (
+    (re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]"), " "),
+    (re.compile(r"[`*_#<>|\[\]{}\\\"]"), ""),
+    (re.compile(r"(?<!\w)(?:~|\.{0,2})?/[^\s,;:]{1,400}"), "a path"),
+    (re.compile(r"\b[0-9a-f]{7,64}\b"), "a hash"),
+)
+
+
+def spoken(
+    status: Status,
+    *,
+    reason: Reason | None = None,
+    error: str | None = None,
+    headline: str | None = None,
+    seconds: float | None = None,
+) -> str:
+    """The sentence or two for the ear. *seconds* is the run time, None when it never ran."""
+    if status is Status.COMPLETED:
+        first = f"Done in {_duration(seconds)}." if seconds is not None else "Done."
+        return _clean(f"{first} {headline or ''}")
+    if status is Status.FAILED and reason is not None:
+        more = error if reason in {Reason.REJECTED, Reason.ERROR} else headline
+        return _clean(f"{_BECAUSE[reason]} {more or ''}")
+    return _NOW.get(status, "It failed.")
+
+
+def _clean(text: str) -> str:
+    for pattern, instead in _UNSPEAKABLE:
+        text = pattern.sub(instead, text)
+    words = text.split()
+    if len(words) > MAX_WORDS:
+        words = [*words[: MAX_WORDS - 1], words[MAX_WORDS - 1].rstrip(".,;:") + "."]
+    sentence = " ".join(words)
+    return sentence if sentence.endswith((".", "!", "?")) else sentence + "."
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return "under a second"
+    if seconds < 2 * _MINUTE:
+        return _count(round(seconds), "second")
+    if seconds < 2 * _HOUR:
+        return _count(round(seconds / _MINUTE), "minute")
+    return _count(round(seconds / _HOUR), "hour")
+
+
+def _count(number: int, unit: str) -> str:
+    word = _NUMBERS[number] if number < len(_NUMBERS) else str(number)
+    return f"{word} {unit}" + ("" if number == 1 else "s")

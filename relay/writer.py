@@ -1,0 +1,120 @@
+"""One thread owns the relay's database; whatever waits is committed together.
+
+An fsync costs as much as the work around it, so requests that arrive while one is under way
+share the next (group commit): no lingering, and no answer before its row is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_BATCH = 256
+
+
+class Unavailable(Exception):
+    """The database took nothing: the disk is full, the file is locked or damaged."""
+
+
+class Database(Protocol):
+    """What the thread needs from a peewee database."""
+
+    def connect(self) -> object: ...
+    def close(self) -> object: ...
+    def atomic(self) -> Any: ...  # peewee's context managers carry no common type
+    def savepoint(self) -> Any: ...
+
+
+class Writer:
+    """Runs functions inside transactions on its own thread and answers after the commit."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit what was handed in, then close the database."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work(*args, **kwargs)` in the next transaction; return once that is on disk.
+
+        Raises what *work* raises (its changes alone are undone), or Unavailable when the
+        transaction as a whole failed."""
+        job = _Job(lambda: work(*args, **kwargs), asyncio.get_running_loop())
+        self._jobs.put(job)
+        return await job.answer
+
+    def _work(self) -> None:
+        self._database.connect()
+        job = self._jobs.get()
+        while job is not None:
+            batch = [job]
+            job = self._collect(batch)
+            self._commit(batch)
+            if job is _LATER:
+                job = self._jobs.get()
+        self._database.close()
+
+    def _collect(self, batch: list[_Job[Any]]) -> _Job[Any] | None:
+        """Take along what already waits. Returns None when asked to stop, else _LATER."""
+        while len(batch) < MAX_BATCH:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                return None
+            batch.append(job)
+        return _LATER
+
+    def _commit(self, batch: list[_Job[Any]]) -> None:
+        try:
+            with self._database.atomic():
+                for job in batch:
+                    # A savepoint each: one bad row must not fail its neighbours' webhooks.
+                    job.attempt(self._database)
+        except Exception as problem:  # noqa: BLE001 - whatever failed the commit failed all of them
+            for job in batch:
+                job.error = Unavailable(f"The relay could not store it ({problem}); send it again")
+        batch[0].loop.call_soon_threadsafe(_answer, batch)
+
+
+class _Job(Generic[T]):
+    def __init__(self, work: Callable[[], T], loop: asyncio.AbstractEventLoop) -> None:
+        self.work = work
+        self.loop = loop
+        self.answer: asyncio.Future[T] = loop.create_future()
+        self.result: T
+        self.error: Exception | None = None
+
+    def attempt(self, database: Database) -> None:
+        try:
+            with database.savepoint():
+                self.result = self.work()
+        except Exception as problem:  # noqa: BLE001 - it travels to the caller, who knows its types
+            self.error = problem
+
+
+_LATER: _Job[Any] = _Job.__new__(_Job)
+
+
+def _answer(batch: list[_Job[Any]]) -> None:
+    for job in batch:
+        if job.answer.cancelled():
+            continue
+        if job.error is not None:
+            job.answer.set_exception(job.error)
+        else:
+            job.answer.set_result(job.result)

@@ -1,0 +1,125 @@
+"""What an action is. A new action is one new file beside this one; see CONTRIBUTING.md."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from relay.protocol import Reason, Status
+from worker import process
+from worker.process import Completed, Ending
+
+MAX_TIMEOUT_S = 7_200.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended. `error` is one sentence for people when it ended badly."""
+
+    status: Status
+    reason: Reason | None = None
+    error: str | None = None
+    headline: str | None = None
+    """What the result says in a few words, to be spoken; None when only the output tells."""
+    output_data: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt at work: where, and the means to run programs in it."""
+
+    root: Path
+    """The project's own directory."""
+    directory: Path
+    """Where to run; the root or a directory below it."""
+    log: Path
+    marker: str
+    stop: Callable[[], bool]
+
+    def run(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Completed:
+        """Run a program here; *env* is added to the allow-listed environment. Raises CannotStart."""
+        return process.run(
+            argv,
+            cwd=self.directory,
+            env=process.environment(env),
+            log=self.log,
+            marker=self.marker,
+            timeout=timeout,
+            stop=self.stop,
+        )
+
+
+class Action(BaseModel):
+    """The parameters of one kind of work, and how it is done. Field docstrings become the docs.
+
+    A subclass names its `action_type`, says its `scope`, and does the work in `run`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    action_type: ClassVar[str]
+
+    project: str | None = None
+    """The project's name or alias, as `policy.toml` has it. Not needed when there is only one."""
+    working_dir: str | None = None
+    """A directory inside a project: absolute, or relative to the named project."""
+    timeout: float = Field(default=30.0, gt=0, le=MAX_TIMEOUT_S, allow_inf_nan=False)
+    """Seconds after which it is stopped, with everything it started."""
+
+    @property
+    @abstractmethod
+    def scope(self) -> str:
+        """What the project's policy must allow, as `area.level`. Raises Rejected when the
+        parameters ask for something that is never allowed."""
+
+    @property
+    @abstractmethod
+    def preview(self) -> str:
+        """What would run, in one line, for a person to read."""
+
+    @abstractmethod
+    def run(self, job: Job) -> Outcome:
+        """Do it. Raises Rejected or CannotStart instead of returning when nothing was run."""
+
+
+def outcome_of(completed: Completed, timeout: float, headline: str | None = None) -> Outcome:
+    """The ordinary verdict on one program: only exit status 0 is a success."""
+    output_data = {
+        "stdout": completed.stdout,
+        "stderr": completed.stderr,
+        "returncode": completed.returncode,
+        "seconds": round(completed.seconds, 3),
+    }
+    if completed.ending is Ending.TIMED_OUT:
+        error = f"It ran longer than {timeout:g} seconds and was stopped; a longer timeout may be given"
+        return Outcome(Status.FAILED, Reason.TIMED_OUT, error, None, output_data)
+    if completed.ending is Ending.TOO_MUCH_OUTPUT:
+        limit = process.MAX_OUTPUT_BYTES // 1_048_576
+        error = f"It printed more than {limit} MiB and was stopped"
+        return Outcome(Status.FAILED, Reason.ERROR, error, None, output_data)
+    if completed.ending is Ending.STOPPED:
+        return Outcome(Status.CANCELLED, output_data=output_data)
+    if completed.returncode != 0:
+        error = f"It ended with exit status {completed.returncode}" + _last_words(completed)
+        return Outcome(Status.FAILED, Reason.EXIT_STATUS, error, last_line(completed), output_data)
+    return Outcome(Status.COMPLETED, headline=headline or last_line(completed), output_data=output_data)
+
+
+def last_line(completed: Completed) -> str | None:
+    """The last line that says something; errors speak before results. At most 200 characters."""
+    first, second = (completed.stdout, completed.stderr)
+    if completed.returncode != 0:
+        first, second = second, first
+    for text in (first, second):
+        if lines := [line.strip() for line in text.splitlines() if line.strip()]:
+            return lines[-1][:200]
+    return None
+
+
+def _last_words(completed: Completed) -> str:
+    line = last_line(completed)
+    return f": {line}" if line else " and printed nothing"

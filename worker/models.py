@@ -1,0 +1,250 @@
+"""The machine's records: tasks, their earlier attempts, events. The row is the truth.
+
+Every change of status is one compare-and-set UPDATE, so two processes can never both win.
+`rev` grows with every change of any task; the reporter and the pages follow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from peewee import (
+    SQL,
+    AutoField,
+    Field,
+    IntegerField,
+    Model,
+    PeeweeException,
+    SqliteDatabase,
+    TextField,
+    fn,
+)
+
+from relay.protocol import Reason, Status, sources
+
+SCHEMA_VERSION = 1
+
+# IMMEDIATE, because a transaction that reads first and writes later fails at once when
+# another process wrote in between, whatever the busy timeout is.
+database = SqliteDatabase(None, lock_type="IMMEDIATE", returning_clause=True)
+
+
+class UTCField(Field):
+    """An aware UTC time, stored as `2026-11-22 13:06:01.123456`: readable, and sorts as text."""
+
+    field_type = "TEXT"
+
+    def db_value(self, value: datetime | None) -> str | None:
+        return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+    def python_value(self, value: str | None) -> datetime | None:
+        return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+class _Table(Model):
+    class Meta:
+        database = database
+
+
+class Task(_Table):
+    """One command and what became of it. The first nine columns are documented for users."""
+
+    id = TextField(unique=True)
+    action_type = TextField()
+    status = TextField(default=Status.PENDING.value)
+    input_data = TextField()  #: the parameters, JSON
+    output_data = TextField(null=True)  #: stdout, stderr, returncode, headline, JSON
+    error = TextField(null=True)  #: one sentence for people
+    created_at = UTCField()
+    started_at = UTCField(null=True)
+    completed_at = UTCField(null=True)
+
+    seq = AutoField()  #: names the output files, orders the pages
+    reason = TextField(null=True)
+    title = TextField(null=True)
+    caller = TextField()
+    digest = TextField()  #: tells a repeated command from another one under the same id
+    attempt = IntegerField(default=1)
+    expires_at = UTCField()
+    owner = TextField(null=True)  #: which worker runs it
+    rev = IntegerField(index=True)
+    reported_rev = IntegerField(default=0)
+
+    class Meta:
+        table_name = "tasks"
+        indexes = ((("status", "seq"), False),)
+
+
+Task.add_index(SQL("CREATE INDEX IF NOT EXISTS tasks_unreported ON tasks (rev) WHERE reported_rev < rev"))
+
+
+class Attempt(_Table):
+    """An earlier attempt of a task that was run again."""
+
+    task_id = TextField()
+    attempt = IntegerField()
+    status = TextField()
+    reason = TextField(null=True)
+    error = TextField(null=True)
+    output_data = TextField(null=True)
+    started_at = UTCField(null=True)
+    completed_at = UTCField(null=True)
+
+    class Meta:
+        table_name = "attempts"
+        indexes = ((("task_id", "attempt"), True),)
+
+
+class Event(_Table):
+    """A webhook that is no command: a push at GitHub, an insight from a conversation."""
+
+    delivery_id = TextField(unique=True)
+    event = TextField()
+    caller = TextField()
+    payload = TextField()
+    received_at = UTCField()
+
+    class Meta:
+        table_name = "events"
+
+
+class CannotOpen(Exception):
+    """The records cannot be used: wrong place, damaged, or written by a newer version."""
+
+
+def open_database(path: Path) -> None:
+    """Open the records at *path* for this process, and make them when they are not there.
+
+    FULL, because an acknowledgement lets the relay forget the command. The opening thread's
+    connection stays open: closing the last one of a WAL file costs milliseconds.
+    Raises CannotOpen."""
+    database.init(
+        str(path),
+        pragmas={"journal_mode": "wal", "synchronous": "full", "busy_timeout": 5_000},
+    )
+    try:
+        database.connect(reuse_if_open=True)
+        path.chmod(0o600)
+        version = database.pragma("user_version")
+        if version < SCHEMA_VERSION:
+            with database.atomic():
+                database.create_tables([Task, Attempt, Event])
+                database.pragma("user_version", SCHEMA_VERSION)
+    except PeeweeException as problem:
+        raise CannotOpen(f"the records in {path} cannot be used ({problem})") from None
+    if version > SCHEMA_VERSION:
+        raise CannotOpen(
+            f"{path} has schema {version} and this program knows {SCHEMA_VERSION}; update ai-webhook"
+        )
+
+
+def output_path(directory: Path, task: Task, attempt: int) -> Path:
+    """The file that holds everything one attempt printed. Made of numbers, not of the caller's id."""
+    return directory / f"{task.seq}-{attempt}.log"
+
+
+def get(task_id: str) -> Task | None:
+    """The task, or None."""
+    found: Task | None = Task.get_or_none(Task.id == task_id)
+    return found
+
+
+def insert(now: datetime, **values: Any) -> Task | None:  # Any: one value per column
+    """Add a task; None when the id is taken."""
+    insertion = Task.insert(created_at=now, rev=_next_rev(), **values).on_conflict_ignore()
+    return next(iter(insertion.returning(Task).execute()), None)
+
+
+def claim(task_id: str, owner: str, now: datetime) -> Task | None:
+    """Take a waiting task for *owner*. None when there is nothing to run: it was taken, ended or
+    never there, or its time had passed, in which case it ends as expired here."""
+    values = {"owner": owner, "started_at": now}
+    if task := _move(task_id, Status.RUNNING, values, Task.expires_at > now):
+        return task
+    _fail_unstarted(
+        task_id,
+        Reason.EXPIRED,
+        "It was not started in time; say it again if it is still wanted",
+        now,
+    )
+    return None
+
+
+def finish(task: Task, status: Status, now: datetime, **values: Any) -> Task | None:
+    """End the attempt that *task* shows; None when it no longer runs under that owner.
+
+    *values* may hold reason, error and output_data."""
+    mine = (Task.owner == task.owner) & (Task.attempt == task.attempt)
+    return _move(task.id, status, {"completed_at": now, "owner": None, **values}, mine)
+
+
+def interrupt_running(now: datetime) -> list[Task]:
+    """End every running task as interrupted; for a worker that starts and finds them without owner."""
+    error = "The worker stopped while it ran; nothing was repeated. Run it again if that is safe"
+    found = Task.select().where(Task.status == Status.RUNNING)
+    values = {"completed_at": now, "owner": None, "reason": Reason.INTERRUPTED, "error": error}
+    ended = [_move(task.id, Status.FAILED, values, Task.status == Status.RUNNING) for task in found]
+    return [task for task in ended if task is not None]
+
+
+def renew(task: Task, now: datetime, ttl: float) -> Task | None:
+    """Make attempt n+1 of an ended task and keep attempt n. None when it may not run again now."""
+    with database.atomic():
+        values = {
+            "attempt": task.attempt + 1, "expires_at": now + timedelta(seconds=ttl),
+            "reason": None, "error": None, "output_data": None, "started_at": None, "completed_at": None,
+        }  # fmt: skip
+        renewed = _move(task.id, Status.PENDING, values, Task.attempt == task.attempt)
+        if renewed is not None:
+            kept = {name: getattr(task, name) for name in _KEPT}
+            Attempt.create(task_id=task.id, **kept)
+    return renewed
+
+
+_KEPT = ("attempt", "status", "reason", "error", "output_data", "started_at", "completed_at")
+
+
+def keep_event(**values: Any) -> None:
+    """Keep a webhook that is no command; the same delivery again changes nothing."""
+    Event.insert(**values).on_conflict_ignore().execute()
+
+
+def unreported(limit: int) -> list[Task]:
+    """Tasks with news that the relay has not got, oldest news first."""
+    # The bare SQL lets SQLite use the partial index on the same words.
+    return list(Task.select().where(SQL("reported_rev < rev")).order_by(Task.rev).limit(limit))
+
+
+def mark_reported(task_id: str, rev: int) -> None:
+    """The relay has the news up to *rev*; newer news stays unreported."""
+    Task.update(reported_rev=rev).where((Task.id == task_id) & (Task.reported_rev < rev)).execute()
+
+
+def with_status(*statuses: Status) -> Iterable[Task]:
+    """Tasks in these statuses, oldest first."""
+    found: Iterable[Task] = Task.select().where(Task.status.in_(statuses)).order_by(Task.seq)
+    return found
+
+
+def latest_rev() -> int:
+    """The newest `rev`; 0 without tasks. Cheap: pages ask it several times a second."""
+    return Task.select(fn.MAX(Task.rev)).scalar() or 0
+
+
+def _next_rev() -> Any:  # Any: peewee's expressions have no common type
+    newest = Task.alias()
+    return newest.select(fn.COALESCE(fn.MAX(newest.rev), 0) + 1)
+
+
+def _move(task_id: str, target: Status, values: dict[str, Any], when: Any) -> Task | None:  # Any: as above
+    legal = (Task.id == task_id) & Task.status.in_(sources(target)) & when
+    update = Task.update(status=target, rev=_next_rev(), **values).where(legal)
+    return next(iter(update.returning(Task).execute()), None)
+
+
+def _fail_unstarted(task_id: str, reason: Reason, error: str, now: datetime) -> None:
+    values = {"reason": reason, "error": error, "completed_at": now}
+    _move(task_id, Status.FAILED, values, Task.status == Status.PENDING)

@@ -1,0 +1,85 @@
+"""What a program prints, on its way into the log and the record; bounded whatever it prints."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import selectors
+from collections.abc import Mapping
+from typing import IO
+
+KEPT_CHARS = 100_000
+"""Of each stream this much is kept for the record, half from the start and half from the end."""
+_CHUNK_BYTES = 65_536
+
+
+class Reader:
+    """The output streams of a program: into the log as whole characters, and kept for the record."""
+
+    def __init__(self, streams: Mapping[str, IO[bytes]], sink: int) -> None:
+        """Read *streams* by name and append to the open file *sink*."""
+        self._selector = selectors.DefaultSelector()
+        self._sink = sink
+        self._kept = {name: _HeadAndTail() for name in streams}
+        self.total_bytes = 0
+        for name, stream in streams.items():
+            # Each stream has its own decoder: a character may be split between two reads.
+            decoder = codecs.getincrementaldecoder("utf-8")("replace")
+            self._selector.register(stream, selectors.EVENT_READ, (name, decoder))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything may still come."""
+        return bool(self._selector.get_map())
+
+    def text(self, name: str) -> str:
+        """What was kept of the stream *name*; bytes that are no UTF-8 are replaced."""
+        return self._kept[name].text()
+
+    def read(self, timeout: float) -> bool:
+        """Take what is there, waiting up to *timeout* for it; whether anything came."""
+        ready = self._selector.select(timeout)
+        for key, _ in ready:
+            stream: IO[bytes] = key.fileobj  # type: ignore[assignment]  # registered above
+            name, decoder = key.data
+            chunk = os.read(stream.fileno(), _CHUNK_BYTES)
+            self.total_bytes += len(chunk)
+            self._keep(name, decoder.decode(chunk, final=not chunk))
+            if not chunk:
+                self._selector.unregister(stream)
+        return bool(ready)
+
+    def finish(self) -> None:
+        """Take what the end of the tree left in the pipes; never wait."""
+        while self.is_open and self.read(0):
+            pass
+        for key in list(self._selector.get_map().values()):
+            name, decoder = key.data
+            self._keep(name, decoder.decode(b"", final=True))
+        self._selector.close()
+
+    def _keep(self, name: str, text: str) -> None:
+        if text:
+            self._kept[name].add(text)
+            os.write(self._sink, text.encode())
+
+
+class _HeadAndTail:
+    """The first and the last KEPT_CHARS / 2 characters of a text of any length."""
+
+    def __init__(self, half: int = KEPT_CHARS // 2) -> None:
+        self._half = half
+        self._head = ""
+        self._tail = ""
+        self._dropped = 0
+
+    def add(self, text: str) -> None:
+        room = self._half - len(self._head)
+        self._head += text[:room]
+        tail = self._tail + text[room:] if room < len(text) else self._tail
+        self._dropped += max(0, len(tail) - self._half)
+        self._tail = tail[-self._half :]
+
+    def text(self) -> str:
+        gap = f"\n[... {self._dropped} characters left out ...]\n" if self._dropped else ""
+        return self._head + gap + self._tail

@@ -1,0 +1,113 @@
+"""From what a caller says to a directory in which something may run."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.policy import Policy, Project, Rejected
+
+
+@dataclass(frozen=True)
+class Place:
+    """A directory inside a project. `root` and `directory` are real paths."""
+
+    name: str
+    project: Project
+    root: Path
+    directory: Path
+
+
+def resolve(policy: Policy, project: str | None, working_dir: str | None) -> Place:
+    """The place that *project* (a name or an alias) and *working_dir* (absolute, or relative to
+    the project) mean together; both may be None when there is one project only.
+
+    Asked when a command is accepted and again when it starts, because a directory may have
+    become a link meanwhile. Raises Rejected with the way out."""
+    if working_dir is not None:
+        _refuse_strange(working_dir)
+        if working_dir.startswith("/"):
+            return _find(policy, project, working_dir)
+    name = _choose(policy, project)
+    root = _root(name, policy.projects[name])
+    return _inside(name, policy.projects[name], root, root / (working_dir or "."))
+
+
+def spoken_key(name: str) -> str:
+    """*name* as it is compared: case, width and spacing do not matter when people speak."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(folded.replace("-", " ").replace("_", " ").split())
+
+
+def _choose(policy: Policy, project: str | None) -> str:
+    known = sorted(policy.projects)
+    listed = ", ".join(known) or "none"
+    if project is None:
+        if len(known) == 1:
+            return known[0]
+        raise Rejected(f"Which project? This machine knows {listed}")
+    wanted = spoken_key(project)
+    names = [
+        name
+        for name, one in policy.projects.items()
+        if wanted in {spoken_key(name), *map(spoken_key, one.aliases)}
+    ]
+    if len(names) == 1:
+        return names[0]
+    if names:
+        raise Rejected(f"{project!r} can mean {' or '.join(sorted(names))}; say which")
+    raise Rejected(f"There is no project {project!r}; this machine knows {listed}")
+
+
+def _find(policy: Policy, project: str | None, working_dir: str) -> Place:
+    """The project that holds an absolute directory; the innermost when they are nested."""
+    names = [_choose(policy, project)] if project is not None else list(policy.projects)
+    places: list[Place] = []
+    problem = Rejected(f"{working_dir} lies in no project; policy.toml lists them")
+    for name in names:
+        try:
+            root = _root(name, policy.projects[name])
+            places.append(_inside(name, policy.projects[name], root, Path(working_dir)))
+        except _Missing:
+            raise
+        except Rejected as refusal:
+            problem = refusal if project is not None else problem
+    if not places:
+        raise problem
+    return max(places, key=lambda place: len(place.root.parts))
+
+
+class _Missing(Rejected):
+    """The directory itself is not there, whatever project it would lie in."""
+
+
+def _refuse_strange(working_dir: str) -> None:
+    if not working_dir or any(unicodedata.category(char) == "Cc" for char in working_dir):
+        raise Rejected("working_dir is empty or holds control characters; give a plain path")
+    if working_dir.startswith("~") or "$" in working_dir:
+        raise Rejected(f"working_dir {working_dir!r} is not expanded; write the path out")
+    if ".." in working_dir.split("/"):
+        raise Rejected(f"working_dir {working_dir!r} goes up with ..; give the path without it")
+
+
+def _root(name: str, project: Project) -> Path:
+    root = os.path.realpath(Path(project.path).expanduser())
+    if not Path(root).is_dir():
+        raise Rejected(f"The folder of project {name}, {project.path}, is not there; see policy.toml")
+    return Path(root)
+
+
+def _inside(name: str, project: Project, root: Path, wanted: Path) -> Place:
+    try:
+        directory = Path(os.path.realpath(wanted, strict=True))
+    except OSError as problem:
+        raise _Missing(f"The directory {wanted} cannot be used: {problem.strerror}") from None
+    if not directory.is_dir():
+        raise _Missing(f"{wanted} is not a directory")
+    if directory != root and root not in directory.parents:
+        raise Rejected(f"{wanted} lies outside project {name} ({root})")
+    if any(part.startswith(".") for part in directory.relative_to(root).parts):
+        raise Rejected(f"{wanted} is a hidden directory; those are not for commands")
+    return Place(name, project, root, directory)

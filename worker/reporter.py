@@ -1,0 +1,145 @@
+"""Reports leave from the rows: whatever the relay has not got is sent until it has it.
+
+Nothing is kept in memory and nothing is queued, so a report survives every crash, on either
+side, and a relay that is away for a day gets all of it when it is back.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+from http import HTTPStatus
+from pathlib import Path
+
+import urllib3
+
+from relay.protocol import MAX_OUTPUT_CHARS, Report
+from worker import models
+from worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+"""How often the rows are looked at when nobody rings: other processes write rows, too."""
+MAX_PAUSE_S = 15.0
+_BATCH = 50
+_TAIL_BYTES = 4 * MAX_OUTPUT_CHARS
+
+
+class Away(Exception):
+    """The relay cannot take reports now; the text says why."""
+
+
+class Reporter:
+    """A thread that sends news about tasks to the relay."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.relay_server_url
+        self._output_dir = settings.output_dir
+        self._bell = threading.Event()
+        self._stopping = threading.Event()
+        self._pool = urllib3.PoolManager(
+            num_pools=1,
+            headers={
+                "Authorization": f"Bearer {settings.own_key}",
+                "Content-Type": "application/json",
+            },
+            timeout=urllib3.Timeout(connect=5, read=15),
+            # One quick repetition: a kept-open connection may have been closed meanwhile. A
+            # redirect is refused, because the key must not travel to another host.
+            retries=urllib3.Retry(1, redirect=0, status=0, backoff_factor=0),
+        )
+        self._thread = threading.Thread(target=self._work, name="reporter", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is news."""
+        self._bell.set()
+
+    def stop(self, timeout: float) -> None:
+        """Send what is there, for at most *timeout* seconds; the rest leaves at the next start."""
+        self._stopping.set()
+        self._bell.set()
+        self._thread.join(timeout)
+
+    def _work(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            self._bell.wait(LOOK_S)
+            self._bell.clear()
+            try:
+                self._send_all()
+                failures = 0
+            except Away as away:
+                failures += 1
+                if failures == 1:
+                    log.warning("The relay takes no reports (%s); they are kept and sent later.", away)
+                self._stopping.wait(min(MAX_PAUSE_S, 2**failures) * random.uniform(0.5, 1))  # noqa: S311
+
+    def _send_all(self) -> None:
+        while waiting := models.unreported(_BATCH):
+            for task in waiting:
+                self._send(task)
+                models.mark_reported(task.id, task.rev)
+
+    def _send(self, task: models.Task) -> None:
+        try:
+            answer = self._pool.request(
+                "PUT",
+                f"{self._url}/tasks/{task.id}",
+                body=report_of(task, self._output_dir).model_dump_json(),
+            )
+        except urllib3.exceptions.HTTPError as problem:
+            raise Away(type(problem).__name__) from None
+        if answer.status in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
+            return
+        if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY} and _is_ours(answer):
+            # It will say the same for ever; holding on to this report would hold up all others.
+            log.warning("The relay does not want the report of task %s (%d).", task.id, answer.status)
+            return
+        raise Away(f"it answers {answer.status}")
+
+
+def report_of(task: models.Task, output_dir: Path) -> Report:
+    """What the relay gets to know about *task* as its row stands now."""
+    output_data = json.loads(task.output_data or "{}")
+    output, truncated = _tail(models.output_path(output_dir, task, task.attempt))
+    return Report.model_validate(
+        {
+            "task_id": task.id,
+            "rev": task.rev,
+            "attempt": task.attempt,
+            "status": task.status,
+            "reason": task.reason,
+            "error": task.error[:4_000] if task.error else None,
+            "headline": output_data.get("headline"),
+            "returncode": output_data.get("returncode"),
+            "output": output,
+            "truncated": truncated,
+            "started_at": task.started_at,
+            "completed_at": task.completed_at,
+        }
+    )
+
+
+def _tail(path: Path) -> tuple[str, bool]:
+    """The end of a log in whole characters, and whether something is missing before it."""
+    try:
+        with path.open("rb") as log_file:
+            size = log_file.seek(0, 2)
+            log_file.seek(max(0, size - _TAIL_BYTES))
+            raw = log_file.read(_TAIL_BYTES)
+    except FileNotFoundError:
+        return "", False
+    # A cut may fall inside a character, and NUL cannot travel (SQLite, JSON readers).
+    text = raw.decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return text[-MAX_OUTPUT_CHARS:], size > len(raw) or len(text) > MAX_OUTPUT_CHARS
+
+
+def _is_ours(answer: urllib3.BaseHTTPResponse) -> bool:
+    """Whether the relay itself answered; a host's "no such app" page during a deploy is no verdict."""
+    return answer.headers.get("content-type", "").startswith("application/problem+json")

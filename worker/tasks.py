@@ -1,0 +1,136 @@
+"""The queue: a doorbell that carries a task id. The only module that knows Huey.
+
+The row is the truth. Huey deletes a message before it is handled, so a message may get lost
+or come twice; both are harmless, because a task is claimed in its row.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import select
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from huey.api import Huey
+from huey.registry import Message
+from huey.serializer import Serializer
+from huey.storage import SqliteStorage
+
+LOOK_S = 1.0
+"""Workers look at the table this often even if no wake-up came."""
+STOP_S = 1.5
+"""How long a stopping worker lets running tasks finish before it interrupts them."""
+
+
+class Queue:
+    """Rings for tasks, from any process; and answers the bell, in the worker."""
+
+    def __init__(self, path: Path) -> None:
+        self._run: Callable[[str], None] | None = None
+        self._huey = Huey(
+            "ai-webhook",
+            results=False,
+            serializer=_JSONSerializer(),
+            storage_class=_WakingStorage,
+            filename=str(path),
+        )
+        self._huey.task(name="run_task")(self._answer)
+        self._task_class = next(iter(self._huey._registry._registry.values()))  # noqa: SLF001
+
+    def ring(self, task_id: str) -> None:
+        """There is something to do, or to tell, about *task_id*. Call it after the row is written."""
+        self._huey.enqueue(self._task_class((task_id,)))
+
+    def is_empty(self) -> bool:
+        return bool(self._huey.pending_count() == 0)
+
+    def clear(self) -> None:
+        """Forget every message; the rows know what waits."""
+        self._huey.flush()
+
+    def consume(self, run: Callable[[str], None], workers: int) -> None:
+        """Call `run(task_id)` for each ring on *workers* threads, until SIGTERM or SIGINT."""
+        self._run = run
+        logging.getLogger("huey").setLevel(logging.WARNING)
+        consumer = self._huey.create_consumer(
+            workers=workers,
+            worker_type="thread",
+            periodic=False,
+            scheduler_interval=60,
+            graceful_signal="TERM",
+            shutdown_timeout=STOP_S,
+        )
+        consumer.run()
+
+    def _answer(self, task_id: str) -> None:
+        assert self._run is not None
+        self._run(task_id)
+
+
+class _JSONSerializer(Serializer):  # type: ignore[misc]  # Huey has no types
+    """JSON instead of pickle: reading a queue file must never run what is in it."""
+
+    def _serialize(self, data: Any) -> bytes:
+        return json.dumps(list(data)).encode()
+
+    def _deserialize(self, data: bytes) -> Any:
+        return Message(*json.loads(data))
+
+
+class _WakingStorage(SqliteStorage):  # type: ignore[misc]  # Huey has no types
+    """SQLite that waits for a byte in a named pipe instead of sleeping between looks.
+
+    Enqueue commits first and writes the byte second, so no wake-up can be missed: the byte stays
+    in the pipe until a worker reads it. Without a reader nobody waits, and the byte is not needed."""
+
+    blocking = True
+
+    def __init__(self, name: str, filename: str, **kwargs: Any) -> None:
+        self._pipe_path = f"{filename}.wake"
+        self._pipe: int | None = None
+        super().__init__(name, filename=filename, **kwargs)
+        Path(filename).chmod(0o600)
+        with suppress(FileExistsError):
+            os.mkfifo(self._pipe_path, 0o600)
+
+    def _create_connection(self) -> Any:
+        connection = super()._create_connection()
+        # The rows are what must survive a power cut; messages are rung again from them.
+        connection.execute("pragma synchronous=1")
+        return connection
+
+    def enqueue(self, data: bytes, priority: float | None = None) -> None:
+        super().enqueue(data, priority)
+        try:
+            pipe = os.open(self._pipe_path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as problem:
+            if problem.errno not in {errno.ENXIO, errno.ENOENT}:
+                raise
+            return
+        try:
+            with suppress(BlockingIOError):
+                os.write(pipe, b"!")
+        finally:
+            os.close(pipe)
+
+    def dequeue(self) -> Any:
+        found = super().dequeue()
+        if found is None:
+            self._wait()
+            found = super().dequeue()
+        return found
+
+    def _wait(self) -> None:
+        if self._pipe is None:
+            # Read and write, so that the pipe never reports an end when a writer goes away.
+            self._pipe = os.open(self._pipe_path, os.O_RDWR | os.O_NONBLOCK)
+        poller = select.poll()
+        poller.register(self._pipe, select.POLLIN)
+        if poller.poll(LOOK_S * 1_000):
+            with suppress(BlockingIOError):
+                os.read(self._pipe, 1)
