@@ -43,7 +43,7 @@ def work(settings: Settings) -> None:
     queue = Queue(Path(settings.queue_url))
     marker = recovery.marker_of(settings.sqlite_path)
     reporter = Reporter(settings)
-    runner = Runner(PolicyFile(settings.policy_path), reporter, settings.output_dir, marker)
+    runner = Runner(PolicyFile(settings.policy_path), reporter, marker)
     recovery.recover(queue, marker, _now())
     reporter.start()
     threading.Thread(target=_ring_forgotten, args=(queue,), name="sweeper", daemon=True).start()

@@ -101,7 +101,7 @@ class Inbox:
 
     def _insert(self, command: Command, digest: str, caller: str, expires_in: float) -> models.Task:
         now = self._now()
-        refusal = self._refusal(command)
+        preview, refusal = self._judge(command)
         ended = {
             "status": Status.FAILED,
             "reason": Reason.REJECTED,
@@ -114,6 +114,7 @@ class Inbox:
             action_type=command.action_type,
             input_data=json.dumps(command.params, ensure_ascii=False),
             title=command.title,
+            preview=preview,
             caller=caller,
             digest=digest,
             expires_at=now + timedelta(seconds=expires_in),
@@ -124,12 +125,13 @@ class Inbox:
         assert task is not None
         return task
 
-    def _refusal(self, command: Command) -> str | None:
+    def _judge(self, command: Command) -> tuple[str, str | None]:
+        """What it would run, for people to read, and why it may not (None: it may)."""
         try:
-            admit(self._policy.current(), command.action_type, command.params)
+            admission = admit(self._policy.current(), command.action_type, command.params)
         except Rejected as refusal:
-            return str(refusal)
-        return None
+            return json.dumps(command.params, ensure_ascii=False), str(refusal)
+        return admission.action.preview, None
 
     def _keep(self, webhook: Webhook) -> None:
         models.keep_event(

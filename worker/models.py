@@ -64,7 +64,8 @@ class Task(_Table):
 
     seq = AutoField()  #: names the output files, orders the pages
     reason = TextField(null=True)
-    title = TextField(null=True)
+    title = TextField(null=True)  #: the request in the user's words
+    preview = TextField()  #: what runs, in one line, for people
     caller = TextField()
     digest = TextField()  #: tells a repeated command from another one under the same id
     attempt = IntegerField(default=1)
@@ -141,9 +142,15 @@ def open_database(path: Path) -> None:
         )
 
 
-def output_path(directory: Path, task: Task, attempt: int) -> Path:
-    """The file that holds everything one attempt printed. Made of numbers, not of the caller's id."""
-    return directory / f"{task.seq}-{attempt}.log"
+def output_dir() -> Path:
+    """The folder beside the records that holds what every attempt printed."""
+    return Path(database.database).with_suffix(".output")
+
+
+def output_path(task: Task, attempt: int | None = None) -> Path:
+    """The append-only file with what an attempt (default: the latest) printed, as UTF-8; it may
+    not exist. Its name is made of numbers, never of the caller's id."""
+    return output_dir() / f"{task.seq}-{attempt or task.attempt}.log"
 
 
 def get(task_id: str) -> Task | None:

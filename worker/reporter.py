@@ -37,7 +37,6 @@ class Reporter:
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.relay_server_url
-        self._output_dir = settings.output_dir
         self._bell = threading.Event()
         self._stopping = threading.Event()
         self._pool = urllib3.PoolManager(
@@ -91,7 +90,7 @@ class Reporter:
             answer = self._pool.request(
                 "PUT",
                 f"{self._url}/tasks/{task.id}",
-                body=report_of(task, self._output_dir).model_dump_json(),
+                body=report_of(task).model_dump_json(),
             )
         except urllib3.exceptions.HTTPError as problem:
             raise Away(type(problem).__name__) from None
@@ -104,10 +103,10 @@ class Reporter:
         raise Away(f"it answers {answer.status}")
 
 
-def report_of(task: models.Task, output_dir: Path) -> Report:
+def report_of(task: models.Task) -> Report:
     """What the relay gets to know about *task* as its row stands now."""
     output_data = json.loads(task.output_data or "{}")
-    output, truncated = _tail(models.output_path(output_dir, task, task.attempt))
+    output, truncated = _tail(models.output_path(task))
     return Report.model_validate(
         {
             "task_id": task.id,

@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 from relay.protocol import Reason, Status
 from worker import models
@@ -29,20 +28,18 @@ class Runner:
         self,
         policy: PolicyFile,
         reporter: Reporter,
-        output_dir: Path,
         marker: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """*marker* is this worker's own; every program it starts carries it in its environment."""
         self._policy = policy
         self._reporter = reporter
-        self._output_dir = output_dir
         self._marker = marker
         self._now = now
         self._stopping = threading.Event()
         self._idle = threading.Condition()
         self._busy = 0
-        output_dir.mkdir(mode=0o700, exist_ok=True)
+        models.output_dir().mkdir(mode=0o700, exist_ok=True)
 
     def run(self, task_id: str) -> None:
         """Run the task if it waits. The bell may ring twice, late, or only because there is news."""
@@ -65,7 +62,7 @@ class Runner:
             job = Job(
                 root=admission.place.root,
                 directory=admission.place.directory,
-                log=models.output_path(self._output_dir, task, task.attempt),
+                log=models.output_path(task),
                 marker=f"{self._marker}:{task.seq}-{task.attempt}",
                 stop=self._stopping.is_set,
             )

@@ -54,11 +54,6 @@ class Settings(BaseModel):
         return next(iter(parse_keys(self.machine_key.get_secret_value(), "laptop")))
 
     @property
-    def output_dir(self) -> Path:
-        """Where the output of every attempt is written, beside the records."""
-        return self.sqlite_path.with_suffix(".output")
-
-    @property
     def lock_path(self) -> Path:
         """Held by the one worker that may run on these records."""
         return self.sqlite_path.with_suffix(".lock")
