@@ -10,14 +10,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from listener.backoff import Backoff, is_hopeless
 from listener.settings import Settings
 from relay.protocol import (
-    FROM_RELAY,
     HEARTBEAT_S,
     MAX_FRAME_BYTES,
     Ack,
@@ -37,6 +36,7 @@ T = TypeVar("T")
 
 log = logging.getLogger("listener")
 
+FRAME: TypeAdapter[RelayFrame] = TypeAdapter(RelayFrame)
 VERSION = "0.1.0"
 ANSWER_S = 10.0
 """A relay that does not answer hello or a heartbeat within this time is gone."""
@@ -92,7 +92,7 @@ class Client:
         status = refusal.response.status_code
         if is_hopeless(status):
             raise Hopeless(
-                f"The relay at {self._settings.relay_server_url} refuses this machine's key ({status}); "
+                f"The relay at {self._settings.relay_address} refuses this machine's key ({status}); "
                 "compare MACHINE_KEY in .env on both sides"
             )
         return f"it answered {status} instead of opening a session"
@@ -185,6 +185,6 @@ class _Connect(connect):
 
 def _read(text: str | bytes) -> RelayFrame:
     try:
-        return FROM_RELAY.validate_json(text)
+        return FRAME.validate_json(text)
     except ValidationError as problem:
         raise Broken(f"the relay sent something unknown: {explain(problem)[:200]}") from None

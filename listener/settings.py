@@ -17,7 +17,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=str.upper)
 
-    relay_server_url: RelayAddress = "http://127.0.0.1:8000"
+    relay_server_url: RelayAddress | None = None
+    port: int = Field(default=8000, ge=0, le=65_535)
     machine_key: SecretStr
     machine_name: str = Field(default="laptop", pattern=NAME)
 
@@ -42,9 +43,14 @@ class Settings(BaseModel):
         return next(iter(parse_keys(self.machine_key.get_secret_value(), "laptop")))
 
     @property
+    def relay_address(self) -> str:
+        """Where the relay is; on this machine unless RELAY_SERVER_URL says otherwise."""
+        return self.relay_server_url or f"http://127.0.0.1:{self.port}"
+
+    @property
     def websocket_url(self) -> str:
         """Where the machine's session is opened."""
-        return "ws" + self.relay_server_url.removeprefix("http") + "/ws"
+        return "ws" + self.relay_address.removeprefix("http") + "/ws"
 
 
 def _dotenv() -> dict[str, str]:

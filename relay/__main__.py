@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from relay.app import create_app
 from relay.protocol import MAX_FRAME_BYTES, explain
 from relay.settings import Settings
-from relay.store import CannotOpen
+from relay.tables import CannotOpen
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import AwareDatetime, BaseModel
 from starlette.exceptions import HTTPException
 
-from relay import channel, errors, store, tasks, webhook
+from relay import channel, errors, tables, tasks, webhook
 from relay.auth import Doors
 from relay.hub import Hub, Relay
 from relay.settings import Settings
@@ -33,12 +33,12 @@ class Health(BaseModel):
 
 def create_app(settings: Settings) -> FastAPI:
     """The whole relay on the database that *settings* names. Opens it; raises
-    store.CannotOpen when the file cannot be used."""
+    tables.CannotOpen when the file cannot be used."""
     secret = settings.github_webhook_secret
     relay = Relay(
         settings=settings,
         doors=Doors(settings.callers(), settings.machines(), secret.get_secret_value() if secret else None),
-        writer=Writer(store.open_database(settings.relay_sqlite_path)),
+        writer=Writer(tables.open_database(settings.relay_sqlite_path)),
         hub=Hub(),
     )
 

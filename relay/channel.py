@@ -6,14 +6,13 @@ import asyncio
 import logging
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from relay import store
 from relay.delivery import Window, envelope
 from relay.errors import Problem
 from relay.hub import Relay, Session
 from relay.protocol import (
-    FROM_MACHINE,
     Ack,
     CloseCode,
     Heartbeat,
@@ -28,6 +27,7 @@ from relay.strict_json import BadJSON, parse_json
 
 log = logging.getLogger(__name__)
 
+FRAME: TypeAdapter[MachineFrame] = TypeAdapter(MachineFrame)
 HELLO_S = 5.0
 SEND_S = 15.0
 """A machine that takes no bytes for so long is gone, whatever its socket says."""
@@ -110,7 +110,7 @@ class _Talk:
         text = await self._websocket.receive_text()
         self._relay.hub.heard(self._session)
         try:
-            return FROM_MACHINE.validate_python(parse_json(text))
+            return FRAME.validate_python(parse_json(text))
         except BadJSON as problem:
             raise Goodbye(CloseCode.PROTOCOL_ERROR, f"a frame cannot be read: {problem}") from None
         except ValidationError as problem:

@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from relay.protocol import WINDOW
-from relay.store import Delivery
+from relay.tables import Delivery
+
+WINDOW = 32
+"""How many webhooks may be on their way to a machine without an acknowledgement."""
 
 
 class Window:

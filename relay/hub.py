@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from relay.auth import Doors
-from relay.protocol import ONLINE_S
 from relay.settings import Settings
 from relay.writer import Writer
+
+ONLINE_S = 30.0
+"""A machine counts as online when it was heard within this time."""
 
 
 @dataclass(eq=False)

@@ -1,44 +1,28 @@
 """The language that relay and machine speak; the only module both may import.
 
-A *command* travels to the machine inside a `Webhook` frame, the machine answers with an
-`Ack` or a `Nack`, and news about the task comes back as a `Report`. Everything here is
-data and pure rules: pydantic and the standard library, no I/O.
+A *command* travels to the machine inside a `Webhook`, the machine answers with an `Ack` or a
+`Nack`, and news about the task comes back as a `Report`. Data and pure rules, no I/O.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-PROTOCOL = 1
-"""Version of the frames below; both sides say it in `Hello` and `Welcome`."""
-
-MAX_BODY_BYTES = 1_048_576
-"""Largest accepted webhook body."""
-MAX_FRAME_BYTES = 2 * MAX_BODY_BYTES + 65_536
-"""Largest WebSocket frame: one body, written out at its longest, and the envelope round it."""
-MAX_OUTPUT_CHARS = 20_000
-"""Longest tail of output in a report and in a task view."""
-MAX_WAIT_S = 45.0
-"""Longest time a caller may hold an answer open; voice assistants give up after that."""
-SYNC_WAIT_S = 25.0
-DEFAULT_TTL_S = 86_400.0
-MAX_TTL_S = 604_800.0
-WINDOW = 32
-"""How many webhooks may be on their way to a machine without an acknowledgement."""
-HEARTBEAT_S = 20.0
-ONLINE_S = 30.0
-"""A machine counts as online when it was heard within this time."""
-
+PROTOCOL = 1  #: version of the frames below; both sides say it in `Hello` and `Welcome`
+MAX_BODY_BYTES = 1_048_576  #: largest accepted webhook body
+MAX_FRAME_BYTES = 2 * MAX_BODY_BYTES + 65_536  #: one body, written out at its longest, in its envelope
+MAX_OUTPUT_CHARS = 20_000  #: longest tail of output in a report and in a task view
+DEFAULT_TTL_S = 86_400.0  #: how long a command waits when its caller did not say
+HEARTBEAT_S = 20.0  #: how often a machine says that it is there
 TASK_ID = r"^[A-Za-z0-9._:-]{1,128}$"
 NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 MIN_KEY_CHARS = 16
-
 TaskId = Annotated[str, Field(pattern=TASK_ID)]
 Name = Annotated[str, Field(pattern=NAME)]
 
@@ -89,14 +73,6 @@ def sources(target: Status) -> tuple[Status, ...]:
     return tuple(status for status, targets in MOVES.items() if target in targets)
 
 
-def is_news(old: tuple[int, int], new: tuple[int, int]) -> bool:
-    """Whether a report numbered *new* overrules one numbered *old*.
-
-    A number is `(attempt, rev)`; both only grow on the machine, so late news never undoes
-    newer news and a repeated report changes nothing."""
-    return new > old
-
-
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -105,20 +81,19 @@ class Command(_Frozen):
     """What a caller asked. It never changes; the machine decides whether it may run."""
 
     task_id: TaskId
-    """Up to 128 of A-Z a-z 0-9 . _ : - and made by the relay when absent. The same id with the
-    same command again is the same task; with another command it is refused (409)."""
+    """Up to 128 of `A-Z a-z 0-9 . _ : -`; made by the relay when absent."""
     action_type: Name
-    """The action that does it: `git`, `shell` or `claude_code`."""
+    """The action: `git`, `shell` or `claude_code`."""
     params: dict[str, Any] = Field(default_factory=dict)
     """The action's parameters, see LLM_ACTIONS."""
     title: str | None = Field(default=None, max_length=200)
     """The request in the user's own words, shown in the viewer."""
     machine: Name | None = None
     """Which machine; needed only when the relay knows several."""
-    ttl: float = Field(default=DEFAULT_TTL_S, ge=1, le=MAX_TTL_S, allow_inf_nan=False)
+    ttl: float = Field(default=DEFAULT_TTL_S, ge=1, le=604_800, allow_inf_nan=False)
     """Seconds after which the task is not started any more."""
     sync: bool = False
-    """Hold the answer up to 25 seconds for the result, like `?wait=25`."""
+    """Hold the answer up to 25 seconds, like `?wait=25`."""
 
 
 class Report(_Frozen):
@@ -126,7 +101,7 @@ class Report(_Frozen):
 
     task_id: TaskId
     rev: int = Field(ge=1, lt=2**63)
-    """Grows with every change of any task on the machine; orders the news of one task."""
+    """Grows with every change on the machine; orders the news of one task."""
     attempt: int = Field(ge=1, lt=2**31)
     status: Status
     reason: Reason | None = None
@@ -134,7 +109,7 @@ class Report(_Frozen):
     error: str | None = Field(default=None, max_length=4_000)
     """One sentence for people: what was seen, what was expected, the way out."""
     headline: str | None = Field(default=None, max_length=200)
-    """What the result says in a few words, from the action: "On branch main, nothing to commit"."""
+    """What the result says in a few words: "On branch main, nothing to commit"."""
     returncode: int | None = Field(default=None, ge=-(2**31), lt=2**32)
     output: str = Field(default="", max_length=MAX_OUTPUT_CHARS)
     """The end of what it printed."""
@@ -169,7 +144,7 @@ class Nack(_Frozen):
 
 
 class Heartbeat(_Frozen):
-    """Machine to relay every HEARTBEAT_S; the relay answers, or the machine reconnects."""
+    """Machine to relay every HEARTBEAT_S; without an answer the machine reconnects."""
 
     type: Literal["heartbeat"] = "heartbeat"
 
@@ -198,10 +173,9 @@ class Webhook(_Frozen):
     caller: str
     """Whose key posted it."""
     expires_in: float
-    """Seconds left before a command must not be started any more; relative, so that a wrong
-    clock on the machine does no harm."""
+    """Seconds left to start it; relative, so that a wrong clock on the machine does no harm."""
     attempt: int = Field(ge=1)
-    """How often the relay has sent it, this time included."""
+    """How often it was sent, this time included."""
 
 
 class HeartbeatAck(_Frozen):
@@ -212,11 +186,9 @@ class HeartbeatAck(_Frozen):
 
 MachineFrame = Annotated[Hello | Ack | Nack | Heartbeat, Field(discriminator="type")]
 RelayFrame = Annotated[Welcome | Webhook | HeartbeatAck, Field(discriminator="type")]
-FROM_MACHINE: TypeAdapter[MachineFrame] = TypeAdapter(MachineFrame)
-FROM_RELAY: TypeAdapter[RelayFrame] = TypeAdapter(RelayFrame)
 
 
-class CloseCode:
+class CloseCode(IntEnum):
     """Why the relay ended a session (RFC 6455 leaves 4000 to 4999 to us)."""
 
     PROTOCOL_ERROR = 4400
@@ -224,32 +196,24 @@ class CloseCode:
 
 
 def explain(problem: ValidationError) -> str:
-    """Put every mistake that pydantic found into one line for people: field, fault, what was seen.
-
-    Values are shown shortened, and never those of fields whose name ends in `key` or `secret`."""
+    """Every mistake that pydantic found, in one line for people; values of keys and secrets are not shown."""
     return "; ".join(_explain_one(dict(error)) for error in problem.errors(include_url=False))
 
 
+_PLAIN = {"extra_forbidden": "is not known here", "missing": "is missing"}
+
+
 def _explain_one(error: dict[str, Any]) -> str:
-    # Tags of unions ("webhook", "list[str]") are our inner life, not the caller's field names.
+    # Tags of unions ("list[str]") are our inner life, not the caller's field names.
     where = ".".join(str(part) for part in error["loc"] if "[" not in str(part))
     message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        return f"{where} is not known here"
-    if error["type"] == "missing":
-        return f"{where} is missing"
-    seen = "" if re.search(r"(?i)(key|secret)$", where) else _shorten(error["input"])
-    return f"{where}: {message}" + (f", not {seen}" if seen else "")
-
-
-_SHOWN = 60
-
-
-def _shorten(value: object) -> str:
-    if isinstance(value, (str, int, float, bool)):
-        text = repr(value)
-        return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
-    return "" if value is None else f"a {type(value).__name__}"
+    if error["type"] in _PLAIN:
+        return f"{where} {_PLAIN[error['type']]}"
+    if re.search(r"(?i)(key|secret)$", where):
+        return f"{where}: {message}"
+    seen = error["input"]
+    shown = f"a {type(seen).__name__}" if isinstance(seen, dict | list) else repr(seen)[:60]
+    return f"{where or 'settings'}: {message}, not {shown}"
 
 
 def parse_keys(text: str, unnamed: str) -> dict[str, str]:

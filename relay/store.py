@@ -1,94 +1,18 @@
 """What the relay remembers: deliveries to machines, and the last report of each task.
 
-Plain functions on two small tables, run by `relay.writer` inside a transaction. Times are
-seconds since 1970 in UTC. The machine's own database is another file with another owner.
+Plain functions on `relay.tables`, run by `relay.writer` inside a transaction. The machine's own
+database is another file with another owner.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from peewee import (
-    SQL,
-    AutoField,
-    BooleanField,
-    FloatField,
-    IntegerField,
-    Model,
-    PeeweeException,
-    SqliteDatabase,
-    TextField,
-)
-
-from relay.protocol import Reason, Report, Status, is_news
+from relay.protocol import Reason, Report, Status
 from relay.speech import spoken
-
-database = SqliteDatabase(None, lock_type="IMMEDIATE")
-
-WAITING, DELIVERED, REFUSED = "waiting", "delivered", "refused"
-
-
-class _Table(Model):
-    class Meta:
-        database = database
-
-
-class Delivery(_Table):
-    """One accepted webhook on its way to one machine."""
-
-    seq = AutoField()
-    delivery_id = TextField()
-    machine = TextField()
-    event = TextField()
-    task_id = TextField(null=True)
-    payload = TextField()
-    digest = TextField()
-    caller = TextField()
-    accepted_at = FloatField()
-    expires_at = FloatField()
-    state = TextField(default=WAITING)
-    sends = IntegerField(default=0)
-
-    class Meta:
-        table_name = "deliveries"
-        indexes = ((("delivery_id", "machine"), True),)
-
-
-Delivery.add_index(
-    SQL("CREATE INDEX IF NOT EXISTS deliveries_waiting ON deliveries (machine, seq) WHERE state = 'waiting'")
-)
-
-
-class Task(_Table):
-    """The last that the relay knows about one command."""
-
-    task_id = TextField(primary_key=True)
-    digest = TextField()
-    action_type = TextField()
-    title = TextField(null=True)
-    caller = TextField()
-    machine = TextField()
-    status = TextField(default=Status.PENDING.value)
-    reason = TextField(null=True)
-    error = TextField(null=True)
-    summary = TextField(null=True)
-    returncode = IntegerField(null=True)
-    output = TextField(default="")
-    truncated = BooleanField(default=False)
-    attempt = IntegerField(default=1)
-    rev = IntegerField(default=0)
-    created_at = FloatField(index=True)
-    started_at = FloatField(null=True)
-    completed_at = FloatField(null=True)
-
-    class Meta:
-        table_name = "tasks"
-
-
-class CannotOpen(Exception):
-    """The relay's database file is in the wrong place or damaged."""
+from relay.tables import DELIVERED, REFUSED, WAITING, Delivery, Task
 
 
 class Conflict(Exception):
@@ -124,30 +48,12 @@ class NewTask:
     machine: str
 
 
-def open_database(path: Path) -> SqliteDatabase:
-    """Prepare the file at *path*. FULL, because a 202 promises that it is on disk. Raises CannotOpen."""
-    database.init(
-        str(path),
-        pragmas={"journal_mode": "wal", "synchronous": "full", "busy_timeout": 5_000},
-    )
-    try:
-        with database:
-            database.create_tables([Delivery, Task])
-        path.chmod(0o600)
-    except PeeweeException as problem:
-        raise CannotOpen(f"RELAY_SQLITE_PATH {path} cannot be used ({problem})") from None
-    return database
-
-
 def accept_command(delivery: NewDelivery, task: NewTask) -> tuple[str, bool]:
     """Store a command once. Returns its task id and whether it was there already.
 
     Raises Conflict when the delivery id or the task id was used for something else."""
-    seen = Delivery.get_or_none(Delivery.delivery_id == delivery.delivery_id)
-    if seen is not None:
-        if seen.digest != delivery.digest or seen.task_id is None:
-            raise Conflict("delivery id", delivery.delivery_id)
-        return seen.task_id, True
+    if seen := _seen(delivery):
+        return str(seen.task_id), True
     known = Task.get_or_none(Task.task_id == task.task_id)
     if known is not None:
         if known.digest != delivery.digest:
@@ -167,43 +73,48 @@ def accept_command(delivery: NewDelivery, task: NewTask) -> tuple[str, bool]:
 
 
 def accept_event(delivery: NewDelivery, machines: Iterable[str]) -> bool:
-    """Store an event once for every machine. Returns whether it was there already."""
-    seen = Delivery.get_or_none(Delivery.delivery_id == delivery.delivery_id)
-    if seen is not None:
-        if seen.digest != delivery.digest:
-            raise Conflict("delivery id", delivery.delivery_id)
+    """Store an event once for every machine. Returns whether it was there already. Raises Conflict."""
+    if _seen(delivery):
         return True
     for machine in machines:
         Delivery.create(machine=machine, **vars(delivery))
     return False
 
 
+def _seen(delivery: NewDelivery) -> Delivery | None:
+    seen = Delivery.get_or_none(Delivery.delivery_id == delivery.delivery_id)
+    if seen is not None and seen.digest != delivery.digest:
+        raise Conflict("delivery id", delivery.delivery_id)
+    return seen
+
+
 def next_deliveries(machine: str, *, skip: Collection[int], limit: int) -> list[Delivery]:
     """The oldest waiting deliveries for *machine* but those in *skip*; each counts as sent."""
-    waiting = (Delivery.machine == machine) & (Delivery.state == WAITING)
-    query = Delivery.select().where(waiting & Delivery.seq.not_in(list(skip)))
+    query = Delivery.select().where(_waiting(machine) & Delivery.seq.not_in(list(skip)))
     found: list[Delivery] = list(query.order_by(Delivery.seq).limit(limit))
     sent = Delivery.update(sends=Delivery.sends + 1)
     sent.where(Delivery.seq.in_([delivery.seq for delivery in found])).execute()
     return found
 
 
+def _waiting(machine: str) -> Any:  # Any: peewee's expressions have no common type
+    return (Delivery.machine == machine) & (Delivery.state == WAITING)
+
+
 def count_waiting(machine: str) -> int:
     """How many deliveries *machine* has not acknowledged."""
-    waiting = (Delivery.machine == machine) & (Delivery.state == WAITING)
-    return Delivery.select().where(waiting).count()
+    return Delivery.select().where(_waiting(machine)).count()
 
 
 def acknowledge(machine: str, delivery_ids: Collection[str]) -> None:
     """The machine has these on its own disk: they are not sent again."""
-    which = (Delivery.machine == machine) & Delivery.delivery_id.in_(list(delivery_ids))
-    Delivery.update(state=DELIVERED).where(which & (Delivery.state == WAITING)).execute()
+    these = Delivery.delivery_id.in_(list(delivery_ids))
+    Delivery.update(state=DELIVERED).where(_waiting(machine) & these).execute()
 
 
 def refuse(machine: str, delivery_id: str, error: str, now: float) -> str | None:
     """The machine will never take this delivery: its task ends as rejected. Returns the task id."""
-    which = (Delivery.machine == machine) & (Delivery.delivery_id == delivery_id)
-    delivery = Delivery.get_or_none(which & (Delivery.state == WAITING))
+    delivery = Delivery.get_or_none(_waiting(machine) & (Delivery.delivery_id == delivery_id))
     if delivery is None:
         return None
     Delivery.update(state=REFUSED).where(Delivery.seq == delivery.seq).execute()
@@ -221,7 +132,8 @@ def put_report(machine: str, report: Report) -> Task | None:
     """Apply a machine's news unless newer news is known. Returns the task, or None when the
     relay knows no such task of this machine."""
     task: Task | None = Task.get_or_none((Task.task_id == report.task_id) & (Task.machine == machine))
-    if task is None or not is_news((task.attempt, task.rev), (report.attempt, report.rev)):
+    # Both numbers only grow on the machine, so late news never undoes newer news.
+    if task is None or (report.attempt, report.rev) <= (task.attempt, task.rev):
         return task
     for name in (
         "status",

@@ -14,9 +14,12 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from relay import body, store
 from relay.errors import Code, Problem
 from relay.hub import Relay
-from relay.protocol import MAX_WAIT_S, NAME, TASK_ID, Report, Status, explain
+from relay.protocol import NAME, TASK_ID, Report, Status, explain
 from relay.speech import spoken
+from relay.tables import Task
 
+MAX_WAIT_S = 45.0
+"""Longest time a caller may hold an answer open; voice assistants give up after that."""
 POLL_S = 10
 """What `Retry-After` and `next_step` advise."""
 
@@ -55,7 +58,7 @@ class TaskList(BaseModel):
     tasks: list[TaskView]
 
 
-def view(relay: Relay, task: store.Task, *, duplicate: bool = False) -> TaskView:
+def view(relay: Relay, task: Task, *, duplicate: bool = False) -> TaskView:
     """What callers see of *task* at this moment."""
     status = Status(task.status)
     online = relay.hub.is_online(task.machine)
@@ -97,7 +100,7 @@ def _next_step(status: Status, task_id: str, machine: str, *, online: bool) -> s
     return again
 
 
-async def wait_until_final(relay: Relay, task_id: str, seconds: float) -> store.Task:
+async def wait_until_final(relay: Relay, task_id: str, seconds: float) -> Task:
     """The task, as soon as it is final or when *seconds* are over. Raises Problem 404."""
     with relay.hub.watch(task_id) as news:
         deadline = asyncio.get_running_loop().time() + seconds

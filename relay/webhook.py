@@ -16,10 +16,11 @@ from pydantic import BaseModel, ValidationError
 from relay import body, store
 from relay.errors import Code, Problem
 from relay.hub import Relay
-from relay.protocol import DEFAULT_TTL_S, SYNC_WAIT_S, Command, explain
+from relay.protocol import DEFAULT_TTL_S, Command, explain
 from relay.tasks import POLL_S, TaskView, Wait, json_response, prefer_wait, view, wait_until_final
 
 COMMAND = "task_command"
+SYNC_WAIT_S = 25.0
 _ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _DELIVERY_ID = re.compile(r"[\x21-\x7e]{1,128}")
 

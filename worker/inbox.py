@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from relay.protocol import DEFAULT_TTL_S, Command, Reason, Status, Webhook, explain
-from worker import models
+from worker import models, moves
 from worker.admission import admit
 from worker.policy import PolicyFile, Rejected
 from worker.settings import Settings
@@ -92,7 +92,7 @@ class Inbox:
         task = models.get(task_id)
         if task is None:
             raise CannotRetry(f"There is no task {task_id!r}")
-        renewed = models.renew(task, self._now(), DEFAULT_TTL_S)
+        renewed = moves.renew(task, self._now(), DEFAULT_TTL_S)
         if renewed is None:
             raise CannotRetry(f"Only failed and cancelled tasks run again; this one is {task.status}")
         self._queue.ring(task_id)
@@ -108,7 +108,7 @@ class Inbox:
             "error": refusal,
             "completed_at": now,
         }
-        task = models.insert(
+        task = moves.insert(
             now,
             id=command.task_id,
             action_type=command.action_type,
@@ -134,7 +134,7 @@ class Inbox:
         return admission.action.preview, None
 
     def _keep(self, webhook: Webhook) -> None:
-        models.keep_event(
+        moves.keep_event(
             delivery_id=webhook.delivery_id,
             event=webhook.event,
             caller=webhook.caller,

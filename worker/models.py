@@ -1,13 +1,13 @@
 """The machine's records: tasks, their earlier attempts, events. The row is the truth.
 
-Every change of status is one compare-and-set UPDATE, so two processes can never both win.
-`rev` grows with every change of any task; the reporter and the pages follow it.
+`rev` grows with every change of any task; the reporter and the pages follow it. This module
+reads; `worker.moves` changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from peewee import (
     fn,
 )
 
-from relay.protocol import Reason, Status, sources
+from relay.protocol import Status
 
 SCHEMA_VERSION = 1
 
@@ -159,75 +159,10 @@ def get(task_id: str) -> Task | None:
     return found
 
 
-def insert(now: datetime, **values: Any) -> Task | None:  # Any: one value per column
-    """Add a task; None when the id is taken."""
-    insertion = Task.insert(created_at=now, rev=_next_rev(), **values).on_conflict_ignore()
-    return next(iter(insertion.returning(Task).execute()), None)
-
-
-def claim(task_id: str, owner: str, now: datetime) -> Task | None:
-    """Take a waiting task for *owner*. None when there is nothing to run: it was taken, ended or
-    never there, or its time had passed, in which case it ends as expired here."""
-    values = {"owner": owner, "started_at": now}
-    if task := _move(task_id, Status.RUNNING, values, Task.expires_at > now):
-        return task
-    _fail_unstarted(
-        task_id,
-        Reason.EXPIRED,
-        "It was not started in time; say it again if it is still wanted",
-        now,
-    )
-    return None
-
-
-def finish(task: Task, status: Status, now: datetime, **values: Any) -> Task | None:
-    """End the attempt that *task* shows; None when it no longer runs under that owner.
-
-    *values* may hold reason, error and output_data."""
-    mine = (Task.owner == task.owner) & (Task.attempt == task.attempt)
-    return _move(task.id, status, {"completed_at": now, "owner": None, **values}, mine)
-
-
-def interrupt_running(now: datetime) -> list[Task]:
-    """End every running task as interrupted; for a worker that starts and finds them without owner."""
-    error = "The worker stopped while it ran; nothing was repeated. Run it again if that is safe"
-    found = Task.select().where(Task.status == Status.RUNNING)
-    values = {"completed_at": now, "owner": None, "reason": Reason.INTERRUPTED, "error": error}
-    ended = [_move(task.id, Status.FAILED, values, Task.status == Status.RUNNING) for task in found]
-    return [task for task in ended if task is not None]
-
-
-def renew(task: Task, now: datetime, ttl: float) -> Task | None:
-    """Make attempt n+1 of an ended task and keep attempt n. None when it may not run again now."""
-    with database.atomic():
-        values = {
-            "attempt": task.attempt + 1, "expires_at": now + timedelta(seconds=ttl),
-            "reason": None, "error": None, "output_data": None, "started_at": None, "completed_at": None,
-        }  # fmt: skip
-        renewed = _move(task.id, Status.PENDING, values, Task.attempt == task.attempt)
-        if renewed is not None:
-            kept = {name: getattr(task, name) for name in _KEPT}
-            Attempt.create(task_id=task.id, **kept)
-    return renewed
-
-
-_KEPT = ("attempt", "status", "reason", "error", "output_data", "started_at", "completed_at")
-
-
-def keep_event(**values: Any) -> None:
-    """Keep a webhook that is no command; the same delivery again changes nothing."""
-    Event.insert(**values).on_conflict_ignore().execute()
-
-
 def unreported(limit: int) -> list[Task]:
     """Tasks with news that the relay has not got, oldest news first."""
     # The bare SQL lets SQLite use the partial index on the same words.
     return list(Task.select().where(SQL("reported_rev < rev")).order_by(Task.rev).limit(limit))
-
-
-def mark_reported(task_id: str, rev: int) -> None:
-    """The relay has the news up to *rev*; newer news stays unreported."""
-    Task.update(reported_rev=rev).where((Task.id == task_id) & (Task.reported_rev < rev)).execute()
 
 
 def with_status(*statuses: Status) -> Iterable[Task]:
@@ -241,17 +176,7 @@ def latest_rev() -> int:
     return Task.select(fn.MAX(Task.rev)).scalar() or 0
 
 
-def _next_rev() -> Any:  # Any: peewee's expressions have no common type
+def next_rev() -> Any:  # Any: peewee's expressions have no common type
+    """The number of the next change, as an expression: it is taken inside the writing statement."""
     newest = Task.alias()
     return newest.select(fn.COALESCE(fn.MAX(newest.rev), 0) + 1)
-
-
-def _move(task_id: str, target: Status, values: dict[str, Any], when: Any) -> Task | None:  # Any: as above
-    legal = (Task.id == task_id) & Task.status.in_(sources(target)) & when
-    update = Task.update(status=target, rev=_next_rev(), **values).where(legal)
-    return next(iter(update.returning(Task).execute()), None)
-
-
-def _fail_unstarted(task_id: str, reason: Reason, error: str, now: datetime) -> None:
-    values = {"reason": reason, "error": error, "completed_at": now}
-    _move(task_id, Status.FAILED, values, Task.status == Status.PENDING)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from relay.protocol import Status
-from worker import models, process
+from worker import models, moves, process
 from worker.tasks import Queue
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def recover(queue: Queue, marker: str, now: datetime) -> None:
     and everything that waits is rung for again. Call it with the lock held, before working."""
     if leftovers := process.sweep(marker):
         log.warning("%d process(es) of an earlier worker were still running and were ended.", leftovers)
-    for task in models.interrupt_running(now):
+    for task in moves.interrupt_running(now):
         log.warning("Task %s was interrupted: an earlier worker stopped while it ran.", task.id)
     # First forget, then look: a task that arrives in between rings for itself.
     queue.clear()

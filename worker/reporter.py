@@ -16,7 +16,7 @@ from pathlib import Path
 import urllib3
 
 from relay.protocol import MAX_OUTPUT_CHARS, Report
-from worker import models
+from worker import models, moves
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Reporter:
     """A thread that sends news about tasks to the relay."""
 
     def __init__(self, settings: Settings) -> None:
-        self._url = settings.relay_server_url
+        self._url = settings.relay_address
         self._bell = threading.Event()
         self._stopping = threading.Event()
         self._pool = urllib3.PoolManager(
@@ -83,7 +83,7 @@ class Reporter:
         while waiting := models.unreported(_BATCH):
             for task in waiting:
                 self._send(task)
-                models.mark_reported(task.id, task.rev)
+                moves.mark_reported(task.id, task.rev)
 
     def _send(self, task: models.Task) -> None:
         try:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from relay.protocol import Reason, Status
-from worker import models
+from worker import models, moves
 from worker.actions.base import Job, Outcome
 from worker.admission import admit
 from worker.policy import PolicyFile, Rejected
@@ -17,8 +17,6 @@ from worker.process import CannotStart
 from worker.reporter import Reporter
 
 log = logging.getLogger(__name__)
-
-STOPPED = "The worker was stopped while it ran; nothing was repeated. Run it again if that is safe"
 
 
 class Runner:
@@ -44,7 +42,7 @@ class Runner:
     def run(self, task_id: str) -> None:
         """Run the task if it waits. The bell may ring twice, late, or only because there is news."""
         with self._counted():
-            task = models.claim(task_id, self._marker, self._now())
+            task = moves.claim(task_id, self._marker, self._now())
             if task is not None:
                 log.info("Task %s starts (attempt %d).", task.id, task.attempt)
                 self._record(task, self._attempt(task))
@@ -80,9 +78,9 @@ class Runner:
         values = {"reason": outcome.reason, "error": outcome.error}
         status = outcome.status
         if self._stopping.is_set() and status is Status.CANCELLED:
-            status, values = Status.FAILED, {"reason": Reason.INTERRUPTED, "error": STOPPED}
+            status, values = Status.FAILED, {"reason": Reason.INTERRUPTED, "error": moves.INTERRUPTED}
         output_data = {**outcome.output_data, "headline": outcome.headline}
-        ended = models.finish(
+        ended = moves.finish(
             task,
             status,
             self._now(),

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -18,7 +19,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=str.upper)
 
-    relay_server_url: RelayAddress = "http://127.0.0.1:8000"
+    relay_server_url: RelayAddress | None = None
+    port: int = Field(default=8000, ge=0, le=65_535)
     machine_key: SecretStr
     sqlite_path: Path = Path("tasks.db")
     queue_url: str = "queue.db"
@@ -37,7 +39,7 @@ class Settings(BaseModel):
 
     @field_validator("machine_key")
     @classmethod
-    def _is_one_key(cls, value: SecretStr) -> SecretStr:
+    def _check_key(cls, value: SecretStr) -> SecretStr:
         parse_keys(value.get_secret_value(), "laptop")
         return value
 
@@ -54,6 +56,41 @@ class Settings(BaseModel):
         return next(iter(parse_keys(self.machine_key.get_secret_value(), "laptop")))
 
     @property
+    def relay_address(self) -> str:
+        """Where the relay is; on this machine unless RELAY_SERVER_URL says otherwise."""
+        return self.relay_server_url or f"http://127.0.0.1:{self.port}"
+
+    @property
     def lock_path(self) -> Path:
         """Held by the one worker that may run on these records."""
         return self.sqlite_path.with_suffix(".lock")
+
+
+class ChainSettings(Settings):
+    """What somebody needs who starts or checks all four processes."""
+
+    api_key: SecretStr
+    host: str = "127.0.0.1"
+    viewer_host: str = "127.0.0.1"
+    viewer_port: int = Field(default=5001, ge=0, le=65_535)
+
+    @field_validator("api_key")
+    @classmethod
+    def _check_api_key(cls, value: SecretStr) -> SecretStr:
+        parse_keys(value.get_secret_value(), "default")
+        return value
+
+    @property
+    def own_api_key(self) -> str:
+        """The first of API_KEY, for calls from this machine."""
+        return next(iter(parse_keys(self.api_key.get_secret_value(), "default")))
+
+    @property
+    def relay_is_here(self) -> bool:
+        """Whether the relay is to run on this machine, beside the other three."""
+        return urlsplit(self.relay_address).hostname in {"127.0.0.1", "localhost", "::1"}
+
+    @property
+    def viewer_address(self) -> str:
+        """Where a browser on this machine finds the viewer."""
+        return f"http://{self.viewer_host}:{self.viewer_port}"

@@ -99,7 +99,9 @@ RULES: Mapping[str, Rule] = {
     ),
     "branch": Rule("read", _flags("--list -l -a --all -r --remotes -v -vv --show-current"), most=0),
     "add": Rule("write", _flags("-A --all -u --update -v --verbose")),
-    "commit": Rule("write", _flags("-a --all -q --quiet --allow-empty"), {"--message": _MESSAGE, "-m": _MESSAGE}),
+    "commit": Rule(
+        "write", _flags("-a --all -q --quiet --allow-empty"), {"--message": _MESSAGE, "-m": _MESSAGE}
+    ),
     "switch": Rule("write", _flags("--detach"), {"-c": _REF, "--create": _REF}, positionals=_REF, most=1),
     "fetch": Rule("write", _flags("--prune -p --tags --all -v"), positionals=_REF),
     "pull": Rule("write", _flags("--ff-only"), forced=("--ff-only",), positionals=_REF),

@@ -1,0 +1,111 @@
+"""The house rules that import-linter cannot say: libraries have one room, the relay stands alone."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.chain import API_KEY, MACHINE_KEY, end, free_port, wait_until
+
+PACKAGES = ("relay", "listener", "worker", "viewer")
+MAX_MODULE_LINES = 250
+MAX_FUNCTION_LINES = 40
+
+# Library → the only modules that may import it.
+ROOMS = {
+    "huey": {"worker/tasks.py"},
+    "peewee": {"worker/models.py", "relay/tables.py"},
+    "playhouse": {"worker/models.py"},
+    "subprocess": {"worker/process.py"},
+    "fastapi": {"relay/"},
+    "uvicorn": {"relay/__main__.py"},
+    "flask": {"viewer/"},
+    "waitress": {"viewer/__main__.py"},
+    "honcho": {"worker/start.py"},
+    "urllib3": {"worker/reporter.py", "worker/start.py"},
+    "websockets": {"listener/client.py"},
+}
+
+
+def modules(root: Path) -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (root / package).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names that a module imports, wherever in the file."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("library", ROOMS)
+def test_a_library_is_imported_in_its_room_only(root: Path, library: str) -> None:
+    users = {str(path.relative_to(root)) for path in modules(root) if library in imported(path)}
+    strangers = {user for user in users if not any(user.startswith(room) for room in ROOMS[library])}
+    assert strangers == set()
+
+
+def test_the_protocol_needs_pydantic_and_the_standard_library_only(root: Path) -> None:
+    assert imported(root / "relay" / "protocol.py") <= {"pydantic", *sys.stdlib_module_names}
+
+
+def test_modules_and_functions_fit_a_screen(root: Path) -> None:
+    too_long: list[str] = []
+    for path in modules(root):
+        text = path.read_text(encoding="utf-8")
+        if len(text.splitlines()) > MAX_MODULE_LINES:
+            too_long.append(f"{path.relative_to(root)}: {len(text.splitlines())} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
+                body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
+                length = node.end_lineno - body[0].lineno + 1
+                if length > MAX_FUNCTION_LINES:
+                    too_long.append(f"{path.relative_to(root)}: {node.name} has {length} lines")
+    assert too_long == []
+
+
+def test_every_requirement_is_used_and_every_import_is_required(root: Path) -> None:
+    required = set(re.findall(r"^([a-z0-9-]+)", (root / "requirements.txt").read_text(), re.MULTILINE))
+    names = {"python-dotenv": "dotenv"}
+    used = set().union(*(imported(path) for path in modules(root)))
+    # httptools is chosen by name in uvicorn's settings; starlette, jinja2 and markupsafe come with
+    # fastapi and flask and are part of their interface.
+    assert {names.get(one, one) for one in required - {"httptools"}} <= used
+    third_party = used - set(sys.stdlib_module_names) - set(PACKAGES)
+    assert third_party <= {names.get(one, one) for one in required} | {
+        "starlette",
+        "jinja2",
+        "markupsafe",
+        "werkzeug",
+    }
+
+
+def test_the_relay_starts_when_copied_alone_to_an_empty_folder(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "relay", tmp_path / "relay", ignore=shutil.ignore_patterns("__pycache__"))
+    port = free_port()
+    settings = {"API_KEY": API_KEY, "MACHINE_KEY": MACHINE_KEY, "PORT": str(port)}
+    bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    relay = subprocess.Popen([sys.executable, "-m", "relay"], cwd=tmp_path, env={**bare, **settings})
+    try:
+        assert wait_until(lambda: _status(port), "the relay answers") == "running"
+    finally:
+        end(relay)
+
+
+def _status(port: int) -> str | None:
+    try:
+        return str(httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).json()["status"])
+    except httpx.TransportError:
+        return None

@@ -1,0 +1,155 @@
+"""`make run`: everything on this machine, and then what to do with it.
+
+Prepares keys and policy, starts the Procfile with honcho, waits until the chain is really up,
+and prints one block: where the viewer is, and a command to paste.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from http import HTTPStatus
+from pathlib import Path
+
+import urllib3
+from honcho.environ import parse_procfile
+from honcho.manager import Manager
+from honcho.printer import Printer
+from pydantic import ValidationError
+
+from relay.protocol import explain
+from worker.policy import PolicyFile, Rejected
+from worker.recovery import is_locked
+from worker.settings import ChainSettings
+from worker.setup import CannotSetUp, prepare
+
+PATIENCE_S = 30.0
+_STOPPED_BY_HAND = {130, 143}
+
+
+def main() -> None:
+    """Start, stay, and end with 0 when stopped by hand; otherwise one sentence and 1."""
+    started = time.monotonic()
+    try:
+        for path in prepare(Path(".env"), Path("policy.toml"), Path.cwd()):
+            print(f"Wrote {path}.", flush=True)  # noqa: T201 - talking to a person at a terminal
+        settings = ChainSettings.read()
+        _check_ports(settings)
+    except ValidationError as problem:
+        sys.exit(f"Cannot start: {explain(problem)}. Put it right in .env; see docs/CONFIGURATION.md.")
+    except (OSError, ValueError, CannotSetUp) as problem:
+        sys.exit(f"Cannot start: {problem}.")
+    manager = Manager(_GreetingPrinter(settings, started))
+    environment = _environment()
+    for name, command in parse_procfile(Path("Procfile").read_text(encoding="utf-8")).processes.items():
+        if name != "relay" or settings.relay_is_here:
+            manager.add_process(name, command, env=environment)
+    manager.loop()
+    sys.exit(0 if manager.returncode in _STOPPED_BY_HAND else manager.returncode or 1)
+
+
+def _environment() -> dict[str, str]:
+    """The virtual environment's `python` first, and output line by line."""
+    here = str(Path(sys.executable).parent)
+    return {**os.environ, "PATH": f"{here}:{os.environ.get('PATH', os.defpath)}", "PYTHONUNBUFFERED": "1"}
+
+
+def _check_ports(settings: ChainSettings) -> None:
+    wanted = [(settings.viewer_host, settings.viewer_port, "VIEWER_PORT")]
+    if settings.relay_is_here:
+        wanted.append((settings.host, settings.port, "PORT"))
+    for host, port, name in wanted:
+        try:
+            socket.create_server((host, port)).close()
+        except OSError as problem:
+            raise CannotSetUp(
+                f"port {port} on {host} cannot be used ({problem.strerror}); "
+                f"stop what uses it or set another {name} in .env"
+            ) from None
+
+
+class _GreetingPrinter(Printer):  # type: ignore[misc]  # honcho has no types
+    """honcho's printer, which greets once the chain is up.
+
+    The greeter is a thread, and honcho forks: it may begin only after every process has been
+    forked, which is so when the first line arrives here."""
+
+    def __init__(self, settings: ChainSettings, started: float) -> None:
+        super().__init__(sys.stdout)
+        self._greeter: threading.Thread | None = threading.Thread(
+            target=_greet, args=(settings, started), daemon=True
+        )
+
+    def write(self, message: object) -> None:
+        super().write(message)
+        sys.stdout.flush()
+        if self._greeter is not None:
+            self._greeter.start()
+            self._greeter = None
+
+
+def _greet(settings: ChainSettings, started: float) -> None:
+    deadline = started + PATIENCE_S
+    while missing := missing_parts(settings):
+        if time.monotonic() > deadline:
+            print(f"\nNot up after {PATIENCE_S:.0f} seconds: {', '.join(missing)}.\n", flush=True)  # noqa: T201
+            return
+        time.sleep(0.05)
+    print(_greeting(settings, time.monotonic() - started), flush=True)  # noqa: T201
+
+
+def missing_parts(settings: ChainSettings) -> list[str]:
+    """What of the chain cannot be seen working yet; empty when all of it is up."""
+    health = _get(settings.relay_address)
+    connected = health is not None and json.loads(health).get("connected_clients", 0) > 0
+    return [
+        part
+        for part, is_up in (
+            ("relay", health is not None),
+            ("listener", connected),
+            ("worker", is_locked(settings.lock_path)),
+            ("viewer", _get(settings.viewer_address + "/api/tasks?limit=1") is not None),
+        )
+        if not is_up
+    ]
+
+
+def _get(url: str) -> bytes | None:
+    try:
+        answer = urllib3.request("GET", url, timeout=1, retries=False)
+    except urllib3.exceptions.HTTPError:
+        return None
+    return answer.data if answer.status == HTTPStatus.OK else None
+
+
+def _greeting(settings: ChainSettings, seconds: float) -> str:
+    params: dict[str, object] = {"command": ["git", "status"]}
+    if project := _needed_project(settings.policy_path):
+        params["project"] = project
+    body = json.dumps({"type": "task_command", "data": {"action_type": "git", "params": params}})
+    return f"""
+ai-webhook is up after {seconds:.1f} seconds. Ctrl-C stops it.
+
+  See      {settings.viewer_address}
+  Try      curl -sS '{settings.relay_address}/webhook?wait=25' \\
+             -H 'X-API-Key: {settings.own_api_key}' \\
+             -d '{body}'
+  Read on  README.md: what you have just exposed, and how to let your phone in
+"""
+
+
+def _needed_project(policy_path: Path) -> str | None:
+    """The project to name in the example; None when there is only one."""
+    try:
+        projects = list(PolicyFile(policy_path).current().projects)
+    except Rejected:
+        return None
+    return projects[0] if len(projects) > 1 else None
+
+
+if __name__ == "__main__":
+    main()
