@@ -20,10 +20,11 @@ MAX_FRAME_BYTES = 2 * MAX_BODY_BYTES + 65_536  #: one body, written out at its l
 MAX_OUTPUT_CHARS = 20_000  #: longest tail of output in a report and in a task view
 DEFAULT_TTL_S = 86_400.0  #: how long a command waits when its caller did not say
 HEARTBEAT_S = 20.0  #: how often a machine says that it is there
-TASK_ID = r"^[A-Za-z0-9._:-]{1,128}$"
+# Something else than dots must be in it: HTTP clients take /tasks/.. for the folder above.
+TASK_ID = r"^\.{0,127}[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}$"
 NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 MIN_KEY_CHARS = 16
-TaskId = Annotated[str, Field(pattern=TASK_ID)]
+TaskId = Annotated[str, Field(pattern=TASK_ID, max_length=128)]
 Name = Annotated[str, Field(pattern=NAME)]
 
 
@@ -81,7 +82,7 @@ class Command(_Frozen):
     """What a caller asked. It never changes; the machine decides whether it may run."""
 
     task_id: TaskId
-    """Up to 128 of `A-Z a-z 0-9 . _ : -`; made by the relay when absent."""
+    """Up to 128 of `A-Z a-z 0-9 . _ : -`, not only dots; made by the relay when absent."""
     action_type: Name
     """The action: `git`, `shell` or `claude_code`."""
     params: dict[str, Any] = Field(default_factory=dict)
@@ -197,15 +198,18 @@ class CloseCode(IntEnum):
 
 def explain(problem: ValidationError) -> str:
     """Every mistake that pydantic found, in one line for people; values of keys and secrets are not shown."""
-    return "; ".join(_explain_one(dict(error)) for error in problem.errors(include_url=False))
+    errors = problem.errors(include_url=False)
+    more = [f"and {len(errors) - _MOST} more"] if len(errors) > _MOST else []
+    return "; ".join([_explain_one(dict(error)) for error in errors[:_MOST]] + more)
 
 
+_MOST = 8
 _PLAIN = {"extra_forbidden": "is not known here", "missing": "is missing"}
 
 
 def _explain_one(error: dict[str, Any]) -> str:
     # Tags of unions ("list[str]") are our inner life, not the caller's field names.
-    where = ".".join(str(part) for part in error["loc"] if "[" not in str(part))
+    where = ".".join(str(part) for part in error["loc"] if "[" not in str(part))[:100]
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] in _PLAIN:
         return f"{where} {_PLAIN[error['type']]}"
@@ -223,12 +227,12 @@ def parse_keys(text: str, unnamed: str) -> dict[str, str]:
     keys: dict[str, str] = {}
     for number, entry in enumerate(filter(None, map(str.strip, text.split(","))), start=1):
         name, found, key = entry.partition("=")
-        if not (found and key.strip("=") and re.match(NAME, name)):
+        if not (found and key.strip("=") and re.fullmatch(NAME, name)):
             name, key = unnamed, entry
         if len(key) < MIN_KEY_CHARS:
             raise ValueError(f"key {number} has {len(key)} characters; use {MIN_KEY_CHARS} or more")
-        if not key.isascii() or key in keys:
-            raise ValueError(f"key {number} is given twice or is not plain ASCII")
+        if not re.fullmatch(r"[\x21-\x7e]+", key) or key in keys:
+            raise ValueError(f"key {number} is given twice, or holds spaces or characters that are not ASCII")
         keys[key] = name
     if not keys:
         raise ValueError("no key is given")
@@ -239,6 +243,8 @@ def _relay_address(text: str) -> str:
     url = urlsplit(text)
     if url.scheme not in {"http", "https", "ws", "wss"} or not url.hostname:
         raise ValueError("an address like https://relay.example is needed")
+    if url.port == 0:  # reading it raises ValueError for what is no port
+        raise ValueError("port 0 is nobody's address")
     secure = url.scheme in {"https", "wss"}
     if not secure and url.hostname not in {"127.0.0.1", "localhost", "::1"}:
         raise ValueError("a relay on another host needs https, or the key would travel in the open")

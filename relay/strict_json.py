@@ -43,7 +43,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise BadJSON(f"it names {twice!r} twice in one object")
+        raise BadJSON(f"it names {twice[:60]!r} twice in one object")
     return found
 
 

@@ -70,6 +70,11 @@ class Action(BaseModel):
     timeout: float = Field(default=30.0, gt=0, le=MAX_TIMEOUT_S, allow_inf_nan=False)
     """Seconds after which it is stopped, with everything it started."""
 
+    @classmethod
+    def notes(cls) -> str:
+        """What else docs/LLM_ACTIONS.md shall say, as Markdown."""
+        return ""
+
     @property
     @abstractmethod
     def scope(self) -> str:

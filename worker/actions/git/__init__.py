@@ -11,10 +11,17 @@ from pydantic import Field
 
 from worker.actions.base import Action, Job, Outcome, last_line, outcome_of
 from worker.actions.git.headlines import headline
-from worker.actions.git.rules import Call, classify
+from worker.actions.git.rules import RULES, Call, classify
 from worker.policy import Rejected
 from worker.process import Completed
 
+_NOTES = """\
+Paths and names stay inside the project: nothing that is absolute, goes up with `..`, or names another
+protocol. `branch NAME [START]` creates a branch and needs `write`. `pull` is always `--ff-only`, `commit`
+always needs `-m`.
+Hooks, external diff programs, pagers and editors of the repository are switched off. Content filters that the
+repository's own configuration names are not audited yet: allow git only where you trust that configuration.
+"""
 _NETWORK = {"fetch", "pull"}
 
 # Environment: no question is ever asked, no program of the repository's choosing is started.
@@ -70,6 +77,13 @@ class Git(Action):
     )
     """The command, beginning with `git`: a list of words, or a string that is split as a shell
     would split it. No shell is involved."""
+
+    @classmethod
+    def notes(cls) -> str:
+        """The table of what is allowed."""
+        rows = [f"| `{name}` | {rule.access} | {rule.options()} |" for name, rule in RULES.items()]
+        head = ["", "| sub-command | needs | options |", "| --- | --- | --- |"]
+        return "\n".join([*head, *rows, "", _NOTES])
 
     @property
     def scope(self) -> str:

@@ -43,6 +43,14 @@ class Rule:
     most: int = 50
     """How many positionals there may be."""
 
+    def options(self) -> str:
+        """The options for people, in alphabetical order."""
+        given = [
+            *self.flags,
+            *(f"{name}=…" if name.startswith("--") else f"{name} …" for name in self.values),
+        ]
+        return " ".join(f"`{one}`" for one in sorted(given, key=lambda one: one.lstrip("-").lower()))
+
 
 @dataclass(frozen=True)
 class Call:
@@ -81,7 +89,7 @@ _NO_PROGRAMS = ("--no-ext-diff", "--no-textconv")
 RULES: Mapping[str, Rule] = {
     "status": Rule(
         "read",
-        _flags("-s --short -b --branch --long --porcelain --show-stash --ahead-behind -v"),
+        _flags("-s --short -b --branch --long --porcelain --show-stash --ahead-behind"),
         {"--untracked-files": re.compile("no|normal|all")},
         ("--ignore-submodules=dirty",),
     ),

@@ -1,0 +1,119 @@
+"""The docs say what the code does: every setting, error, parameter and command in them is checked."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from listener.settings import Settings as ListenerSettings
+from relay.errors import Code, table
+from relay.protocol import Command, Reason, Status
+from relay.settings import Settings as RelaySettings
+from relay.tasks import TaskView
+from viewer.settings import Settings as ViewerSettings
+from worker import actions
+from worker.actions.base import Action, Job
+from worker.actions.reference import reference
+from worker.policy import Project
+from worker.process import environment
+from worker.settings import ChainSettings
+
+MODELS: tuple[type[BaseModel], ...] = (RelaySettings, ListenerSettings, ChainSettings, ViewerSettings)
+
+
+def settings() -> dict[str, object]:
+    """Every setting in the code, with its default."""
+    return {
+        name.upper(): None if field.is_required() else field.default
+        for model in MODELS
+        for name, field in model.model_fields.items()
+    }
+
+
+def test_env_example_lists_exactly_the_settings_of_the_code_with_their_defaults(root: Path) -> None:
+    lines = re.findall(r"^([A-Z_]+)=(.*)$", (root / ".env.example").read_text(), re.MULTILINE)
+    expected = {name: "" if default is None else str(default) for name, default in settings().items()}
+    assert dict(lines) == expected
+
+
+def test_configuration_documents_every_setting_and_no_other(root: Path) -> None:
+    documented = re.findall(r"^\| `([A-Z_]+)` ", (root / "docs/CONFIGURATION.md").read_text(), re.MULTILINE)
+    assert sorted(documented) == sorted(settings())
+
+
+def test_configuration_documents_every_key_of_a_project(root: Path) -> None:
+    text = (root / "docs/CONFIGURATION.md").read_text().partition("## Policy")[2]
+    assert set(re.findall(r"^\| `([a-z_]+)` ", text, re.MULTILINE)) == set(Project.model_fields)
+
+
+def test_every_requirement_has_its_line_in_the_docs(root: Path) -> None:
+    required = re.findall(r"^([a-z0-9-]+)", (root / "requirements.txt").read_text(), re.MULTILINE)
+    text = (root / "docs/CONFIGURATION.md").read_text().partition("## Why each library")[2]
+    assert set(required) <= set(re.findall(r"[a-z0-9-]+", text))
+
+
+def test_protocol_documents_every_error(root: Path) -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \| (\d{3}) ", (root / "docs/PROTOCOL.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted((code.slug, str(code.value.status)) for code in Code)
+    assert all(f"#{code.slug}" in table() for code in Code)
+
+
+@pytest.mark.parametrize("model", [Command, TaskView])
+def test_protocol_documents_every_field(root: Path, model: type[BaseModel]) -> None:
+    words = set(re.findall(r"`([a-z_]+)`", (root / "docs/PROTOCOL.md").read_text()))
+    assert set(model.model_fields) <= words
+
+
+def test_protocol_documents_every_status_and_reason(root: Path) -> None:
+    words = set(re.findall(r"`([a-z_]+)`", (root / "docs/PROTOCOL.md").read_text()))
+    assert {*Status, *Reason} <= words
+
+
+def test_the_page_of_actions_is_up_to_date(root: Path) -> None:
+    assert (root / "docs/LLM_ACTIONS.md").read_text() == reference()
+
+
+def test_the_readme_keeps_its_length_and_its_links(root: Path) -> None:
+    text = (root / "README.md").read_text()
+    assert len(text.splitlines()) <= 160
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (root / target).exists(), target
+
+
+def test_the_action_in_the_readme_is_whole_and_works(root: Path, tmp_path: Path) -> None:
+    source = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)[0]
+    assert len(source.splitlines()) <= 25
+    room: dict[str, object] = {"__name__": "example"}
+    exec(compile(source, "README.md", "exec"), room)
+    word_count = room["WordCount"]
+    assert isinstance(word_count, type)
+    assert issubclass(word_count, Action)
+    (tmp_path / "text").write_text("three short words\n")
+    action = word_count.model_validate({"file": "text"})
+    job = Job(tmp_path, tmp_path, tmp_path / "log", "readme:1-1", lambda: False)
+    assert (action.scope, action.run(job).output_data["stdout"]) == ("word.count", "3 text\n")
+    assert environment().keys() & {"API_KEY", "MACHINE_KEY"} == set()
+
+
+def test_every_action_has_a_sentence_and_explains_every_parameter() -> None:
+    for action in actions.catalogue().values():
+        assert action.__doc__, action
+        missing = [name for name, field in action.model_fields.items() if not field.description]
+        assert missing == [], action
+
+
+def test_every_command_in_the_docs_begins_with_something_that_exists(root: Path) -> None:
+    """Commands in shell blocks are `make` targets, scripts of ours, or are run by other tests."""
+    targets = set(re.findall(r"^([a-z]+):", (root / "Makefile").read_text(), re.MULTILINE))
+    for page in [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").glob("*.md"))]:
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
+            for line in filter(None, block.splitlines()):
+                words = shlex.split(line, comments=True)
+                if words[0] == "make":
+                    assert words[1] in targets, line
+                else:
+                    assert (root / words[1]).exists(), line
