@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import time
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from relay.protocol import (
     Welcome,
     explain,
 )
-from worker.inbox import Unacceptable
+from worker.inbox import Unacceptable, Unavailable
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ class Inbox(Protocol):
     """The machine's one door, as far as the listener goes through it."""
 
     def take(self, webhook: Webhook) -> None:
-        """Put *webhook* on disk. Raises Unacceptable when it can never be taken."""
+        """Put *webhook* on disk. Raises Unacceptable (never) or Unavailable (not now)."""
 
 
 class Client:
@@ -83,7 +84,7 @@ class Client:
             except InvalidStatus as refusal:
                 why = self._explain_refusal(refusal)
             except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed, Broken) as problem:
-                why = str(problem) or type(problem).__name__
+                why = _say(problem)
             pause = self._backoff.pause(time.monotonic() - started)
             log.warning("Not connected to the relay (%s); trying again in %.0f s.", why, pause)
             await asyncio.sleep(pause)
@@ -154,6 +155,9 @@ class Client:
         except Unacceptable as refusal:
             log.warning("Delivery %s was refused: %s.", webhook.delivery_id, refusal)
             return Nack(delivery_id=webhook.delivery_id, error=str(refusal))
+        except Unavailable as problem:
+            # Not acknowledged, so the relay keeps it and sends it again in the next session.
+            raise Broken(str(problem)) from None
         return Ack(delivery_ids=[webhook.delivery_id])
 
     async def _beat(self, connection: ClientConnection) -> None:
@@ -181,6 +185,13 @@ class _Connect(connect):
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
+
+
+def _say(problem: Exception) -> str:
+    """Why a session ended, without numbers and addresses where the system has plain words."""
+    if isinstance(problem, OSError) and problem.errno:
+        return os.strerror(problem.errno)
+    return str(problem) or type(problem).__name__
 
 
 def _read(text: str | bytes) -> RelayFrame:

@@ -54,4 +54,8 @@ class Settings(BaseModel):
 
 
 def _dotenv() -> dict[str, str]:
-    return {name: value for name, value in dotenv_values(".env").items() if value}
+    try:
+        values = dotenv_values(".env")
+    except (OSError, ValueError) as problem:
+        raise OSError(f".env cannot be read ({problem})") from None
+    return {name: value for name, value in values.items() if value}

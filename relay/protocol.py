@@ -20,8 +20,7 @@ MAX_FRAME_BYTES = 2 * MAX_BODY_BYTES + 65_536  #: one body, written out at its l
 MAX_OUTPUT_CHARS = 20_000  #: longest tail of output in a report and in a task view
 DEFAULT_TTL_S = 86_400.0  #: how long a command waits when its caller did not say
 HEARTBEAT_S = 20.0  #: how often a machine says that it is there
-# Something else than dots must be in it: HTTP clients take /tasks/.. for the folder above.
-TASK_ID = r"^\.{0,127}[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}$"
+TASK_ID = r"^\.{0,127}[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}$"  #: not only dots: /tasks/.. is a folder above
 NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 MIN_KEY_CHARS = 16
 TaskId = Annotated[str, Field(pattern=TASK_ID, max_length=128)]
@@ -198,26 +197,23 @@ class CloseCode(IntEnum):
 
 def explain(problem: ValidationError) -> str:
     """Every mistake that pydantic found, in one line for people; values of keys and secrets are not shown."""
-    errors = problem.errors(include_url=False)
-    more = [f"and {len(errors) - _MOST} more"] if len(errors) > _MOST else []
-    return "; ".join([_explain_one(dict(error)) for error in errors[:_MOST]] + more)
+    said = [_explain_one(dict(error)) for error in problem.errors(include_url=False)]
+    return "; ".join(said[:_MOST]) + (f"; and {len(said) - _MOST} more" if len(said) > _MOST else "")
 
 
-_MOST = 8
-_PLAIN = {"extra_forbidden": "is not known here", "missing": "is missing"}
+_MOST, _PLAIN = 8, {"extra_forbidden": "is not known here", "missing": "is missing"}
 
 
 def _explain_one(error: dict[str, Any]) -> str:
     # Tags of unions ("list[str]") are our inner life, not the caller's field names.
     where = ".".join(str(part) for part in error["loc"] if "[" not in str(part))[:100]
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] in _PLAIN:
-        return f"{where} {_PLAIN[error['type']]}"
-    if re.search(r"(?i)(key|secret)$", where):
-        return f"{where}: {message}"
+    plain, message = _PLAIN.get(error["type"]), error["msg"].removeprefix("Value error, ")
+    said = f"{where} {plain}" if plain else f"{where or 'settings'}: {message}"
+    if plain or re.search(r"(?i)(key|secret)$", where):
+        return said
     seen = error["input"]
     shown = f"a {type(seen).__name__}" if isinstance(seen, dict | list) else repr(seen)[:60]
-    return f"{where or 'settings'}: {message}, not {shown}"
+    return f"{said}, not {shown}"
 
 
 def parse_keys(text: str, unnamed: str) -> dict[str, str]:
@@ -241,10 +237,8 @@ def parse_keys(text: str, unnamed: str) -> dict[str, str]:
 
 def _relay_address(text: str) -> str:
     url = urlsplit(text)
-    if url.scheme not in {"http", "https", "ws", "wss"} or not url.hostname:
+    if url.scheme not in {"http", "https", "ws", "wss"} or not url.hostname or url.port == 0:
         raise ValueError("an address like https://relay.example is needed")
-    if url.port == 0:  # reading it raises ValueError for what is no port
-        raise ValueError("port 0 is nobody's address")
     secure = url.scheme in {"https", "wss"}
     if not secure and url.hostname not in {"127.0.0.1", "localhost", "::1"}:
         raise ValueError("a relay on another host needs https, or the key would travel in the open")

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -77,6 +77,13 @@ class Chain:
         self._write_settings()
         self._http = httpx.Client(timeout=60, trust_env=False)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._http.close()
+
     def _write_settings(self) -> None:
         settings = {
             "API_KEY": f"phone={API_KEY}", "MACHINE_KEY": MACHINE_KEY, "GITHUB_WEBHOOK_SECRET": GITHUB_SECRET,
@@ -121,7 +128,6 @@ class Chain:
                 late.append(part)
                 process.kill()
                 process.wait()
-        self._http.close()
         assert not late, f"{late} did not stop within 10 seconds"
         return {part: process.returncode for part, process in self.processes.items()}
 

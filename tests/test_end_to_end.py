@@ -27,18 +27,16 @@ DOCUMENTED = {
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    one = Chain(tmp_path_factory.mktemp("chain"))
-    one.start()
-    yield one
-    one.stop()
+    with Chain(tmp_path_factory.mktemp("chain")) as one:
+        one.start()
+        yield one
 
 
 @pytest.fixture
 def own_chain(tmp_path: Path) -> Iterator[Chain]:
     """A chain that may be broken."""
-    one = Chain(tmp_path)
-    yield one
-    one.stop()
+    with Chain(tmp_path) as one:
+        yield one
 
 
 def test_a_webhook_becomes_a_finished_task_that_a_person_sees(chain: Chain) -> None:
@@ -204,7 +202,9 @@ def test_everything_stops_within_seconds_and_says_what_was_interrupted(own_chain
     own_chain.start()
     task = own_chain.command("shell", {"command": "echo $$; exec sleep 300"}, wait=0)
     wait_until(
-        lambda: own_chain.get(f"{own_chain.viewer}/api/task/{task['task_id']}").json()["status"] == "running",
+        lambda: (
+            own_chain.get(f"{own_chain.viewer}/api/task/{task['task_id']}").json().get("status") == "running"
+        ),
         "it runs",
     )
     statuses = own_chain.stop()

@@ -32,10 +32,9 @@ EVENTS = {"insight.json": "llm_conversation_insight", "github_push.json": "githu
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    one = Chain(tmp_path_factory.mktemp("examples"))
-    one.start()
-    yield one
-    one.stop()
+    with Chain(tmp_path_factory.mktemp("examples")) as one:
+        one.start()
+        yield one
 
 
 def send(chain: Chain, *words: str) -> dict[str, Any]:

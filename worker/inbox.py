@@ -35,6 +35,10 @@ class Unacceptable(Exception):
     """This delivery can never be taken; the text says why, for the relay and the caller."""
 
 
+class Unavailable(Exception):
+    """The records cannot be written now (a full disk, a lock); the delivery must come again."""
+
+
 class CannotRetry(Exception):
     """The task cannot be run again now; the text says why."""
 
@@ -64,7 +68,13 @@ class Inbox:
     def take(self, webhook: Webhook) -> None:
         """Put a webhook on disk. When this returns, the relay may forget it.
 
-        Raises Unacceptable when it can never be taken."""
+        Raises Unacceptable when it can never be taken, Unavailable when it cannot be taken now."""
+        try:
+            self._take(webhook)
+        except models.STORE_ERRORS as problem:
+            raise Unavailable(f"the records cannot be written ({problem})") from None
+
+    def _take(self, webhook: Webhook) -> None:
         if webhook.event != COMMAND:
             self._keep(webhook)
             return

@@ -6,6 +6,7 @@ reads; `worker.moves` changes.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,6 +103,7 @@ class Attempt(_Table):
 class Event(_Table):
     """A webhook that is no command: a push at GitHub, an insight from a conversation."""
 
+    id = AutoField()
     delivery_id = TextField(unique=True)
     event = TextField()
     caller = TextField()
@@ -110,6 +112,10 @@ class Event(_Table):
 
     class Meta:
         table_name = "events"
+
+
+STORE_ERRORS = (PeeweeException, sqlite3.Error)
+"""What reading or writing a database of ours may raise; the queue's file speaks plain sqlite3."""
 
 
 class CannotOpen(Exception):

@@ -78,6 +78,11 @@ class Reporter:
                 if failures == 1:
                     log.warning("The relay takes no reports (%s); they are kept and sent later.", away)
                 self._stopping.wait(min(MAX_PAUSE_S, 2**failures) * random.uniform(0.5, 1))  # noqa: S311
+            except Exception:
+                # The edge of the thread: a locked database or a fault of ours must not end it
+                # silently, or nobody would ever hear of a result again.
+                log.exception("Reports could not be sent; trying again.")
+                self._stopping.wait(MAX_PAUSE_S)
 
     def _send_all(self) -> None:
         while waiting := models.unreported(_BATCH):
@@ -114,8 +119,8 @@ def report_of(task: models.Task) -> Report:
             "attempt": task.attempt,
             "status": task.status,
             "reason": task.reason,
-            "error": task.error[:4_000] if task.error else None,
-            "headline": output_data.get("headline"),
+            "error": _plain(task.error, 4_000) or None,
+            "headline": _plain(output_data.get("headline"), 200) or None,
             "returncode": output_data.get("returncode"),
             "output": output,
             "truncated": truncated,
@@ -134,9 +139,14 @@ def _tail(path: Path) -> tuple[str, bool]:
             raw = log_file.read(_TAIL_BYTES)
     except FileNotFoundError:
         return "", False
-    # A cut may fall inside a character, and NUL cannot travel (SQLite, JSON readers).
-    text = raw.decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
-    return text[-MAX_OUTPUT_CHARS:], size > len(raw) or len(text) > MAX_OUTPUT_CHARS
+    # A cut may fall inside a character.
+    text = raw.decode("utf-8", "replace")
+    return _plain(text, len(text))[-MAX_OUTPUT_CHARS:], size > len(raw) or len(text) > MAX_OUTPUT_CHARS
+
+
+def _plain(text: str | None, most: int) -> str:
+    """*text* as it may travel: NUL cannot (SQLite, JSON readers)."""
+    return (text or "").replace("\x00", "\N{REPLACEMENT CHARACTER}")[:most]
 
 
 def _is_ours(answer: urllib3.BaseHTTPResponse) -> bool:

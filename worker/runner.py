@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from relay.protocol import Reason, Status
@@ -41,6 +42,8 @@ class Runner:
 
     def run(self, task_id: str) -> None:
         """Run the task if it waits. The bell may ring twice, late, or only because there is news."""
+        if self._stopping.is_set():
+            return  # It waits for the next worker.
         with self._counted():
             task = moves.claim(task_id, self._marker, self._now())
             if task is not None:
@@ -90,21 +93,14 @@ class Runner:
         if ended is not None:
             log.info("Task %s is %s%s.", task.id, status, f" ({ended.reason})" if ended.reason else "")
 
-    def _counted(self) -> _Counted:
-        return _Counted(self)
-
-
-class _Counted:
-    """Counts the attempts under way, so that `stop` knows when the last one has been recorded."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
-    def __enter__(self) -> None:
-        with self._runner._idle:  # noqa: SLF001
-            self._runner._busy += 1  # noqa: SLF001
-
-    def __exit__(self, *_: object) -> None:
-        with self._runner._idle:  # noqa: SLF001
-            self._runner._busy -= 1  # noqa: SLF001
-            self._runner._idle.notify_all()  # noqa: SLF001
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count an attempt under way, so that `stop` knows when the last one has been recorded."""
+        with self._idle:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._busy -= 1
+                self._idle.notify_all()

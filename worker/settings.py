@@ -33,8 +33,7 @@ class Settings(BaseModel):
 
         Raises ValidationError that names every problem, or OSError for an unreadable `.env`."""
         if environment is None:
-            dotenv = {name: value for name, value in dotenv_values(".env").items() if value}
-            environment = {**dotenv, **os.environ}
+            environment = {**_dotenv(), **os.environ}
         return cls.model_validate({name: value for name, value in environment.items() if value})
 
     @field_validator("machine_key")
@@ -94,3 +93,11 @@ class ChainSettings(Settings):
     def viewer_address(self) -> str:
         """Where a browser on this machine finds the viewer."""
         return f"http://{self.viewer_host}:{self.viewer_port}"
+
+
+def _dotenv() -> dict[str, str]:
+    try:
+        values = dotenv_values(".env")
+    except (OSError, ValueError) as problem:
+        raise OSError(f".env cannot be read ({problem})") from None
+    return {name: value for name, value in values.items() if value}

@@ -67,7 +67,7 @@ def _check_ports(settings: ChainSettings) -> None:
             socket.create_server((host, port)).close()
         except OSError as problem:
             raise CannotSetUp(
-                f"port {port} on {host} cannot be used ({problem.strerror}); "
+                f"port {port} on {host} cannot be used ({os.strerror(problem.errno or 0)}); "
                 f"stop what uses it or set another {name} in .env"
             ) from None
 

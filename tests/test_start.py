@@ -1,0 +1,169 @@
+"""`make run`, from the point at which everything is installed: what a new user meets."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chain import ROOT, children_of, end, free_port, git, is_alive, wait_until
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What a fresh clone has, as far as starting it goes."""
+    folder = tmp_path / "ai-webhook"
+    folder.mkdir()
+    for name in ("Procfile", "README.md"):
+        shutil.copy(ROOT / name, folder)
+    git(folder, "init", "-q", "-b", "main")
+    return folder
+
+
+class Start:
+    """`python -m worker.start` in a checkout, on ports that nobody uses."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.log = folder.parent / "start.log"
+        ports = {"PORT": str(free_port()), "VIEWER_PORT": str(free_port())}
+        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), **ports, **settings}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "worker.start"], cwd=folder, env=self.environment,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def greeting(self) -> str:
+        return str(wait_until(lambda: "Read on" in self.text() and self.text(), "the greeting", 30))
+
+    def stop(self) -> None:
+        """Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(10)
+
+
+@pytest.fixture
+def started(checkout: Path) -> Iterator[Start]:
+    start = Start(checkout)
+    yield start
+    if start.process.poll() is None:
+        start.stop()
+
+
+def test_the_printed_command_works_and_ctrl_c_leaves_no_process(checkout: Path, started: Start) -> None:
+    greeting = started.greeting()
+    command = re.search(r"curl -sS .*?'\n", greeting, re.DOTALL)
+    assert command is not None
+    shown = subprocess.run(command[0], shell=True, capture_output=True, text=True, check=True, timeout=40)
+    assert '"status":"completed"' in shown.stdout
+    assert "On branch main" in shown.stdout
+    processes = children_of(started.process.pid)
+    assert len(processes) >= 4
+    started.stop()
+    assert started.process.returncode == 0
+    wait_until(lambda: not any(map(is_alive, processes)), "every process is gone", 5)
+
+
+def test_the_first_start_makes_private_files_and_the_second_leaves_them_alone(checkout: Path) -> None:
+    first = Start(checkout)
+    first.greeting()
+    first.stop()
+    made = {name: (checkout / name).read_text() for name in (".env", "policy.toml")}
+    for name in (".env", "policy.toml", "tasks.db", "relay.db", "queue.db"):
+        assert (checkout / name).stat().st_mode & 0o777 == 0o600, name
+    keys = re.findall(r"^(?:API|MACHINE)_KEY=(\S{40,})$", made[".env"], re.MULTILINE)
+    assert len(set(keys)) == 2
+    second = Start(checkout)
+    second.greeting()
+    second.stop()
+    assert "Wrote" not in second.text()
+    assert made == {name: (checkout / name).read_text() for name in made}
+
+
+def test_no_key_is_in_the_environment_of_a_process(checkout: Path, started: Start) -> None:
+    started.greeting()
+    keys = re.findall(r"^[A-Z]+_KEY=(\S+)$", (checkout / ".env").read_text(), re.MULTILINE)
+    for pid in children_of(started.process.pid):
+        environment = (Path("/proc") / str(pid) / "environ").read_text(errors="replace")
+        assert not any(key in environment for key in keys)
+
+
+def refused(folder: Path, **settings: str) -> str:
+    """Start where it cannot work: one sentence, not a traceback, and not exit status 0."""
+    start = Start(folder, **settings)
+    try:
+        start.process.wait(20)
+    finally:
+        end(start.process)
+    assert start.process.returncode != 0
+    assert "Traceback" not in start.text()
+    sentence = start.text().strip().splitlines()[-1]
+    assert sentence.startswith("Cannot start: ")
+    return sentence
+
+
+@pytest.mark.parametrize("name", ["PORT", "VIEWER_PORT"])
+def test_a_port_in_use_is_named(checkout: Path, name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        sentence = refused(checkout, **{name: str(port)})
+    assert f"port {port} " in sentence
+    assert f"another {name} in .env" in sentence
+
+
+def test_a_missing_git_is_named(checkout: Path) -> None:
+    assert "git is not installed" in refused(checkout, PATH="/nonexistent")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"API_KEY=\xff\xfe\n", "utf-8"),
+        (b"API_KEY=short\nMACHINE_KEY=fake-machine-key-for-tests\n", "API_KEY"),
+        (b"\n", "MACHINE_KEY is missing"),
+        (
+            b"API_KEY=fake-api-key-for-tests\nMACHINE_KEY=fake-machine-key-for-tests\nWORKERS=many\n",
+            "WORKERS",
+        ),
+    ],
+)
+def test_an_env_file_that_cannot_be_used_says_why(checkout: Path, content: bytes, words: str) -> None:
+    (checkout / ".env").write_bytes(content)
+    sentence = refused(checkout)
+    assert words in sentence
+    assert "short" not in sentence
+
+
+def test_an_env_that_is_a_folder_says_why(checkout: Path) -> None:
+    (checkout / ".env").mkdir()
+    assert ".env" in refused(checkout)
+
+
+def test_an_env_that_may_not_be_read_says_why(checkout: Path) -> None:
+    # Root may read everything but this.
+    (checkout / ".env").symlink_to("/proc/self/mem")
+    assert ".env cannot be read" in refused(checkout)
+
+
+@pytest.mark.parametrize("part", ["relay", "listener", "worker", "viewer"])
+def test_each_process_says_in_one_sentence_that_settings_are_missing(tmp_path: Path, part: str) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", part],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False, timeout=20,
+    )  # fmt: skip
+    assert shown.returncode == 1
+    assert shown.stderr.startswith(f"The {part} cannot start: ")
+    assert "MACHINE_KEY is missing" in shown.stderr
+    assert shown.stderr.count("\n") == 1
