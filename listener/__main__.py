@@ -14,6 +14,8 @@ from listener.settings import Settings
 from relay.protocol import explain
 from worker.inbox import CannotOpen, open_inbox
 
+LOOK = "Look at .env and docs/CONFIGURATION.md"
+
 
 async def listen(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises Hopeless, or CannotOpen for records that cannot be used."""
@@ -35,9 +37,9 @@ def main() -> None:
     except Hopeless as reason:
         sys.exit(f"{reason}.")
     except ValidationError as problem:
-        sys.exit(f"The listener cannot start: {explain(problem)}. See docs/CONFIGURATION.md.")
+        sys.exit(f"The listener cannot start: {explain(problem)}. {LOOK}")
     except (OSError, ValueError, CannotOpen) as problem:
-        sys.exit(f"The listener cannot start: {problem}.")
+        sys.exit(f"The listener cannot start: {problem}. {LOOK}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Self
 
-from dotenv import dotenv_values
+from dotenv import load_dotenv
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from relay.protocol import NAME, RelayAddress, parse_keys
@@ -26,9 +26,10 @@ class Settings(BaseModel):
     def read(cls, environment: Mapping[str, str] | None = None) -> Self:
         """Read *environment* (default: `.env`, overruled by the process environment).
 
-        Raises ValidationError that names every problem, or OSError for an unreadable `.env`."""
+        Raises ValidationError that names every problem, or OSError or ValueError for an unreadable file."""
         if environment is None:
-            environment = {**_dotenv(), **os.environ}
+            load_dotenv(".env")
+            environment = os.environ
         return cls.model_validate({name: value for name, value in environment.items() if value})
 
     @field_validator("machine_key")
@@ -51,11 +52,3 @@ class Settings(BaseModel):
     def websocket_url(self) -> str:
         """Where the machine's session is opened."""
         return "ws" + self.relay_address.removeprefix("http") + "/ws"
-
-
-def _dotenv() -> dict[str, str]:
-    try:
-        values = dotenv_values(".env")
-    except (OSError, ValueError) as problem:
-        raise OSError(f".env cannot be read ({problem})") from None
-    return {name: value for name, value in values.items() if value}

@@ -15,6 +15,8 @@ from relay.protocol import MAX_FRAME_BYTES, explain
 from relay.settings import Settings
 from relay.tables import CannotOpen
 
+LOOK = "Look at .env and docs/CONFIGURATION.md"
+
 
 def main() -> None:
     """Serve, or say in one sentence why not."""
@@ -24,9 +26,9 @@ def main() -> None:
         app = create_app(settings)
         listening = _listen(settings.host, settings.port)
     except ValidationError as problem:
-        sys.exit(f"The relay cannot start: {explain(problem)}. See docs/CONFIGURATION.md.")
+        sys.exit(f"The relay cannot start: {explain(problem)}. {LOOK}")
     except (OSError, ValueError, CannotOpen) as problem:
-        sys.exit(f"The relay cannot start: {problem}.")
+        sys.exit(f"The relay cannot start: {problem}. {LOOK}")
     host, port = listening.getsockname()[:2]
     logging.getLogger("relay").info("The relay listens on http://%s:%d.", host, port)
     server = uvicorn.Server(

@@ -107,7 +107,11 @@ class _Talk:
         await self._say(Welcome(machine=self._session.machine, waiting=waiting).model_dump_json())
 
     async def _receive(self) -> MachineFrame:
-        text = await self._websocket.receive_text()
+        try:
+            text = await self._websocket.receive_text()
+        except KeyError:
+            # Starlette's way to say that the frame holds bytes.
+            raise Goodbye(CloseCode.PROTOCOL_ERROR, "frames are JSON text, not bytes") from None
         self._relay.hub.heard(self._session)
         try:
             return FRAME.validate_python(parse_json(text))

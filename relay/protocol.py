@@ -16,7 +16,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 PROTOCOL = 1  #: version of the frames below; both sides say it in `Hello` and `Welcome`
 MAX_BODY_BYTES = 1_048_576  #: largest accepted webhook body
-MAX_FRAME_BYTES = 2 * MAX_BODY_BYTES + 65_536  #: one body, written out at its longest, in its envelope
+MAX_FRAME_BYTES = 4 * MAX_BODY_BYTES + 65_536  #: one body at its longest (`1e15` is 1000000000000000.0)
 MAX_OUTPUT_CHARS = 20_000  #: longest tail of output in a report and in a task view
 DEFAULT_TTL_S = 86_400.0  #: how long a command waits when its caller did not say
 HEARTBEAT_S = 20.0  #: how often a machine says that it is there

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from dotenv import dotenv_values
+from dotenv import load_dotenv
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from relay.protocol import NAME, parse_keys
@@ -31,9 +31,10 @@ class Settings(BaseModel):
     def read(cls, environment: Mapping[str, str] | None = None) -> Self:
         """Read *environment* (default: `.env`, overruled by the process environment).
 
-        Raises ValidationError that names every problem, or OSError for an unreadable `.env`."""
+        Raises ValidationError that names every problem, or OSError or ValueError for an unreadable file."""
         if environment is None:
-            environment = {**_dotenv(), **os.environ}
+            load_dotenv(".env")
+            environment = os.environ
         # An empty value means "not set": that is how .env.example shows optional settings.
         return cls.model_validate({name: value for name, value in environment.items() if value})
 
@@ -56,11 +57,3 @@ class Settings(BaseModel):
     def machines(self) -> dict[str, str]:
         """Machine key → machine's name; a key without a name belongs to MACHINE_NAME."""
         return parse_keys(self.machine_key.get_secret_value(), self.machine_name)
-
-
-def _dotenv() -> dict[str, str]:
-    try:
-        values = dotenv_values(".env")
-    except (OSError, ValueError) as problem:
-        raise OSError(f".env cannot be read ({problem})") from None
-    return {name: value for name, value in values.items() if value}

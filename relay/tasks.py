@@ -176,9 +176,14 @@ def json_response(model: BaseModel, status: int = 200, headers: dict[str, str] |
 
 def _read_report(raw: bytes) -> Report:
     try:
-        return Report.model_validate(body.parse(raw))
+        report = Report.model_validate(body.parse(raw))
+        # A time off the end of the UTC calendar would break every answer that shows it.
+        _ = [at.astimezone(UTC) for at in (report.started_at, report.completed_at) if at]
     except ValidationError as problem:
         raise Problem(Code.MALFORMED, f"The report is not valid: {explain(problem)}") from None
+    except OverflowError:
+        raise Problem(Code.MALFORMED, "The report holds a time outside the years 1 to 9999") from None
+    return report
 
 
 def _report_body() -> dict[str, object]:

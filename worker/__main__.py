@@ -20,6 +20,7 @@ from worker.tasks import Queue
 
 SWEEP_S = 5.0
 INTERRUPT_S = 2.5
+LOOK = "Look at .env and docs/CONFIGURATION.md"
 
 
 def main() -> None:
@@ -30,9 +31,9 @@ def main() -> None:
         models.open_database(settings.sqlite_path)
         lock = recovery.hold_lock(settings.lock_path)
     except ValidationError as problem:
-        sys.exit(f"The worker cannot start: {explain(problem)}. See docs/CONFIGURATION.md.")
+        sys.exit(f"The worker cannot start: {explain(problem)}. {LOOK}")
     except (OSError, ValueError, models.CannotOpen, recovery.AlreadyRunning) as problem:
-        sys.exit(f"The worker cannot start: {problem}.")
+        sys.exit(f"The worker cannot start: {problem}. {LOOK}")
     work(settings)
     # Kept until the very end: while programs are being ended, nobody else may begin.
     assert lock

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
+from dotenv import load_dotenv
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from relay.protocol import RelayAddress, parse_keys
@@ -31,9 +31,10 @@ class Settings(BaseModel):
     def read(cls, environment: Mapping[str, str] | None = None) -> Self:
         """Read *environment* (default: `.env`, overruled by the process environment).
 
-        Raises ValidationError that names every problem, or OSError for an unreadable `.env`."""
+        Raises ValidationError that names every problem, or OSError or ValueError for an unreadable file."""
         if environment is None:
-            environment = {**_dotenv(), **os.environ}
+            load_dotenv(".env")
+            environment = os.environ
         return cls.model_validate({name: value for name, value in environment.items() if value})
 
     @field_validator("machine_key")
@@ -93,11 +94,3 @@ class ChainSettings(Settings):
     def viewer_address(self) -> str:
         """Where a browser on this machine finds the viewer."""
         return f"http://{self.viewer_host}:{self.viewer_port}"
-
-
-def _dotenv() -> dict[str, str]:
-    try:
-        values = dotenv_values(".env")
-    except (OSError, ValueError) as problem:
-        raise OSError(f".env cannot be read ({problem})") from None
-    return {name: value for name, value in values.items() if value}

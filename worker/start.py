@@ -34,17 +34,21 @@ _STOPPED_BY_HAND = {130, 143}
 def main() -> None:
     """Start, stay, and end with 0 when stopped by hand; otherwise one sentence and 1."""
     started = time.monotonic()
+    # Taken before the settings are read: the keys in .env are for the processes that read it
+    # themselves, not for every environment below this one.
+    environment = _environment()
     try:
         for path in prepare(Path(".env"), Path("policy.toml"), Path.cwd()):
             print(f"Wrote {path}.", flush=True)  # noqa: T201 - talking to a person at a terminal
         settings = ChainSettings.read()
         _check_ports(settings)
     except ValidationError as problem:
-        sys.exit(f"Cannot start: {explain(problem)}. Put it right in .env; see docs/CONFIGURATION.md.")
-    except (OSError, ValueError, CannotSetUp) as problem:
+        sys.exit(f"Cannot start: {explain(problem)}. Look at .env and docs/CONFIGURATION.md")
+    except CannotSetUp as problem:
         sys.exit(f"Cannot start: {problem}.")
+    except (OSError, ValueError) as problem:
+        sys.exit(f"Cannot start: .env cannot be read ({problem}).")
     manager = Manager(_GreetingPrinter(settings, started))
-    environment = _environment()
     for name, command in parse_procfile(Path("Procfile").read_text(encoding="utf-8")).processes.items():
         if name != "relay" or settings.relay_is_here:
             manager.add_process(name, command, env=environment)
