@@ -31,8 +31,9 @@ _HOUR = 3_600
 _UNSPEAKABLE = (
     (re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]"), " "),
     (re.compile(r"[`*_#<>|\[\]{}\\\"]"), ""),
-    (re.compile(r"(?<!\w)(?:~|\.{0,2})?/[^\s,;:]{1,400}"), "a path"),
-    (re.compile(r"\b[0-9a-f]{7,64}\b"), "a hash"),
+    (re.compile(r"(?<!\w)(?:~|\.{0,2})?/[^\s,;:]+|[\w.-]+(?:/[\w.-]*){2,}"), "a path"),
+    # A letter and a digit: 12345678 is a number, and "defaced" is a word.
+    (re.compile(r"\b(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{7,64}\b"), "a hash"),
 )
 
 

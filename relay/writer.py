@@ -27,6 +27,7 @@ class Database(Protocol):
 
     def connect(self) -> object: ...
     def close(self) -> object: ...
+    def connection(self) -> Any: ...
     def atomic(self) -> Any: ...  # peewee's context managers carry no common type
     def savepoint(self) -> Any: ...
 
@@ -103,8 +104,13 @@ class _Job(Generic[T]):
         try:
             with database.savepoint():
                 self.result = self.work()
-        except Exception as problem:  # noqa: BLE001 - it travels to the caller, who knows its types
+        except Exception as problem:
+            # It travels to the caller, who knows its types.
             self.error = problem
+            # A full disk makes SQLite undo the whole transaction by itself. What came after that
+            # would be kept piece by piece, while its callers are told that it is not.
+            if not database.connection().in_transaction:
+                raise
 
 
 _LATER: _Job[Any] = _Job.__new__(_Job)

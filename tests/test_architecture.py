@@ -26,7 +26,7 @@ ROOMS = {
     "playhouse": {"worker/models.py"},
     "subprocess": {"worker/process.py"},
     "fastapi": {"relay/"},
-    "uvicorn": {"relay/__main__.py"},
+    "uvicorn": {"relay/server.py"},
     "flask": {"viewer/"},
     "waitress": {"viewer/__main__.py"},
     "honcho": {"worker/start.py"},

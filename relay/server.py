@@ -1,0 +1,96 @@
+"""The relay's HTTP server: uvicorn, made impatient with clients that send nothing or take nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+from asyncio import TimerHandle, Transport
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from relay.protocol import MAX_FRAME_BYTES
+
+HEADERS_S = 10.0
+"""A request line with its headers that takes longer never comes from a client of ours."""
+UNSENT_S = 15
+"""A peer that acknowledges no byte for so long is gone, whatever the socket says."""
+
+
+class CannotListen(Exception):
+    """HOST and PORT cannot be used; the text says why and what to do."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises CannotListen."""
+    try:
+        listening = socket.create_server((host, port), backlog=2048)
+    except OSError as problem:
+        raise CannotListen(
+            f"HOST {host}, PORT {port} cannot be used ({os.strerror(problem.errno or 0)}); "
+            "stop what uses it or set another PORT"
+        ) from None
+    # Accepted sockets inherit both options. asyncio sets the first by itself only on sockets that
+    # name their protocol, which these do not; without it some answers wait 40 ms for nothing.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Without it a dead machine with a full send buffer keeps its
+        # session for a quarter of an hour: closing waits for bytes that nobody takes.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNSENT_S * 1_000)
+    return listening
+
+
+def serve(app: ASGIApp, listening: socket.socket) -> None:
+    """Serve *app* until SIGTERM or SIGINT; open sessions get 3 seconds to end."""
+    config = uvicorn.Config(
+        app,
+        http=_ImpatientHTTP,
+        ws="websockets-sansio",
+        ws_max_size=MAX_FRAME_BYTES,
+        # A dead machine is found within 20 seconds, also behind a proxy that keeps TCP alive.
+        ws_ping_interval=10,
+        ws_ping_timeout=10,
+        # Our frames are small; compression would double the memory of a session.
+        ws_per_message_deflate=False,
+        # Longer than the 60 s for which hosting edges keep their own connection to us.
+        timeout_keep_alive=75,
+        # Sessions never end by themselves; without this a stop would wait for them for ever.
+        timeout_graceful_shutdown=3,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+class _ImpatientHTTP(HttpToolsProtocol):
+    """uvicorn's HTTP protocol, which has no time-out for headers of its own."""
+
+    _timer: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn does
+        super().connection_made(transport)
+        self._arm()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._arm()
+
+    def on_headers_complete(self) -> None:
+        self._disarm()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def _arm(self) -> None:
+        self._disarm()
+        self._timer = self.loop.call_later(HEADERS_S, self.transport.abort)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

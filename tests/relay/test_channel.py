@@ -1,0 +1,254 @@
+"""`WS /ws` with a real client: hello, webhooks, acknowledgements, and how sessions end."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay import channel
+from relay.delivery import WINDOW
+from tests.chain import MACHINE_KEY, wait_until
+from tests.relay.conftest import SECOND_KEY, Served, serve
+
+
+def connected(relay: Served) -> int:
+    return int(relay.http.get("/").json()["connected_clients"])
+
+
+def test_hello_is_answered_with_welcome_by_the_name_that_the_key_has(relay: Served) -> None:
+    relay.command()
+    relay.command()
+    with relay.machine(greet=False) as machine:
+        machine.say(type="hello", machine="another-name", version="1.2.3")
+        assert machine.hear() == {"type": "welcome", "protocol": 1, "machine": "laptop", "waiting": 2}
+
+
+@pytest.mark.parametrize("first", [{"type": "heartbeat"}, {"type": "ack", "delivery_ids": []}])
+def test_a_session_begins_with_hello_or_ends(relay: Served, first: dict[str, Any]) -> None:
+    relay.command()
+    with relay.machine(greet=False) as machine:
+        machine.say(**first)
+        assert machine.close_code() == 4400
+        assert "hello" in (machine.connection.close_reason or "")
+
+
+def test_a_machine_that_says_nothing_is_not_kept(relay: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "HELLO_S", 0.1)
+    with relay.machine(greet=False) as machine:
+        assert machine.close_code() == 4400
+
+
+def test_nothing_is_sent_before_hello(relay: Served) -> None:
+    relay.command()
+    with relay.machine(greet=False) as machine:
+        assert machine.greet()["type"] == "welcome"
+        assert machine.hear()["type"] == "webhook"
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        "", "{", "[]", "null", "NaN", '{"type": "unknown"}', '{"type": "ack"}', '{"type": "hello"}',
+        '{"type": "heartbeat", "more": 1}', '{"type": "nack", "delivery_id": 5, "error": "x"}', "[" * 100_000,
+        '{"type": "ack", "delivery_ids": ["\\ud800"]}',
+        '{"type": "hello", "machine": "laptop", "version": "1"}',
+        b"", b"\x00\xff", b'{"type": "heartbeat"}',
+    ],
+)  # fmt: skip
+def test_a_frame_that_is_none_of_ours_ends_the_session(relay: Served, garbage: str | bytes) -> None:
+    with relay.machine() as machine:
+        machine.connection.send(garbage)
+        assert machine.close_code() == 4400
+    assert relay.http.get("/").status_code == 200
+    with relay.machine() as machine:
+        assert machine.is_silent()
+
+
+def test_a_webhook_travels_in_the_documented_envelope(relay: Served) -> None:
+    params = {"command": ["git", "status"], "working_dir": "/p", "odd": 'ü😀\n"', "n": [1, 1.5, None]}
+    with relay.machine() as machine:
+        relay.command(task_id="t1", params=params, title="How is it?", ttl=600, sync=True, query={"wait": 0})
+        frame = machine.webhook()
+    assert frame.keys() == {
+        "type", "event", "delivery_id", "timestamp", "payload", "caller", "expires_in", "attempt",
+    }  # fmt: skip
+    assert (frame["event"], frame["caller"], frame["attempt"]) == ("task_command", "phone", 1)
+    assert datetime.fromisoformat(frame["timestamp"]).utcoffset() is not None
+    assert 590 < frame["expires_in"] <= 600
+    data = frame["payload"]["data"]
+    assert frame["payload"]["type"] == "task_command"
+    assert (data["task_id"], data["action_type"], data["params"], data["title"]) == (
+        "t1",
+        "git",
+        params,
+        "How is it?",
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"a":"' + "é" * 524_283 + '"}',
+        '{"a":"' + "😀" * 262_141 + '"}',
+        '{"a":[' + ",".join(["1e15"] * 209_713) + "]}",
+    ],
+)
+def test_the_largest_body_fits_into_a_frame_however_it_is_written(relay: Served, body: str) -> None:
+    assert 1_048_000 < len(body.encode()) <= 1_048_576
+    with relay.machine() as machine:
+        assert relay.http.post("/webhook", content=body.encode()).status_code == 202
+        frame = machine.webhook()
+        machine.ack(frame["delivery_id"])
+
+
+def test_what_was_acknowledged_does_not_come_again(relay: Served) -> None:
+    relay.command(task_id="t1")
+    relay.command(task_id="t2")
+    with relay.machine() as machine:
+        first, second = machine.webhook(), machine.webhook()
+        assert [one["payload"]["data"]["task_id"] for one in (first, second)] == ["t1", "t2"]
+        machine.ack(second["delivery_id"])
+    with relay.machine(greet=False) as machine:
+        assert machine.greet()["waiting"] == 1
+        again = machine.webhook()
+        assert (again["delivery_id"], again["attempt"]) == (first["delivery_id"], 2)
+        machine.ack(again["delivery_id"])
+    with relay.machine(greet=False) as machine:
+        assert machine.greet()["waiting"] == 0
+        assert machine.is_silent()
+
+
+def test_within_one_session_nothing_comes_twice(relay: Served) -> None:
+    relay.command()
+    with relay.machine() as machine:
+        machine.webhook()
+        relay.command()
+        assert machine.webhook()["attempt"] == 1
+        assert machine.is_silent()
+
+
+def test_an_acknowledgement_of_something_else_means_nothing(relay: Served) -> None:
+    relay.command()
+    with relay.machine() as machine:
+        machine.webhook()
+        machine.ack("never-sent", "", "x" * 10_000)
+    with relay.machine(greet=False) as machine:
+        assert machine.greet()["waiting"] == 1
+
+
+def test_a_machine_cannot_acknowledge_what_is_another_machines(two_machines: Served) -> None:
+    two_machines.command(task_id="t", machine="laptop", headers={"webhook-id": "d-1"})
+    with two_machines.machine(SECOND_KEY) as tower:
+        tower.ack("d-1")
+    with two_machines.machine() as laptop:
+        assert laptop.webhook()["delivery_id"] == "d-1"
+
+
+def test_what_arrived_while_the_machine_was_away_comes_in_order(relay: Served) -> None:
+    wanted = [relay.command().json()["task_id"] for _ in range(10)]
+    with relay.machine() as machine:
+        assert [machine.webhook()["payload"]["data"]["task_id"] for _ in wanted] == wanted
+
+
+def test_no_more_than_a_window_is_on_its_way_and_answers_make_room(relay: Served) -> None:
+    for _ in range(WINDOW + 5):
+        relay.command()
+    with relay.machine() as machine:
+        sent = [machine.webhook() for _ in range(WINDOW)]
+        assert machine.is_silent()
+        # Also a new webhook finds no room, and is not forgotten by that.
+        relay.command(task_id="last")
+        assert machine.is_silent()
+        machine.say(type="ack", delivery_ids=[one["delivery_id"] for one in sent])
+        rest = [machine.webhook() for _ in range(6)]
+        assert rest[-1]["payload"]["data"]["task_id"] == "last"
+        assert {one["attempt"] for one in rest} == {1}
+        assert machine.is_silent()
+
+
+def test_a_refusal_ends_the_task_as_rejected_and_makes_room(relay: Served) -> None:
+    for number in range(WINDOW + 1):
+        relay.command(task_id=f"t{number}")
+    waiting = relay.later(lambda: relay.http.get("/tasks/t0", params={"wait": 40}))
+    with relay.machine() as machine:
+        first = machine.webhook()
+        for _ in range(WINDOW - 1):
+            machine.webhook()
+        machine.say(type="nack", delivery_id=first["delivery_id"], error="The id was used before, see /a/b")
+        assert machine.webhook()["payload"]["data"]["task_id"] == f"t{WINDOW}"
+        task = waiting.result(20).json()
+    assert (task["status"], task["reason"]) == ("failed", "rejected")
+    assert task["error"] == "The id was used before, see /a/b"
+    assert task["summary"] == "It was not run. The id was used before, see a path."
+    assert task["completed_at"] is not None
+    with relay.machine(greet=False) as machine:
+        assert machine.greet()["waiting"] == WINDOW
+
+
+def test_a_refused_event_is_forgotten(relay: Served) -> None:
+    relay.post({"type": "note"})
+    with relay.machine() as machine:
+        machine.say(type="nack", delivery_id=machine.webhook()["delivery_id"], error="no")
+        assert machine.is_silent()
+    with relay.machine(greet=False) as machine:
+        assert machine.greet()["waiting"] == 0
+
+
+def test_a_heartbeat_is_answered(relay: Served) -> None:
+    with relay.machine() as machine:
+        for _ in range(3):
+            machine.say(type="heartbeat")
+            assert machine.hear() == {"type": "heartbeat_ack"}
+
+
+def test_the_newer_session_of_a_machine_replaces_the_older(relay: Served) -> None:
+    relay.command(task_id="t1")
+    with relay.machine() as older:
+        older.webhook()
+        with relay.machine() as newer:
+            assert older.close_code() == 4409
+            assert newer.webhook()["attempt"] == 2
+            relay.command(task_id="t2")
+            assert newer.webhook()["payload"]["data"]["task_id"] == "t2"
+            assert connected(relay) == 1
+
+
+def test_presence_is_what_is_connected_now(relay: Served) -> None:
+    task_id = relay.command().json()["task_id"]
+    assert (connected(relay), relay.task(task_id)["machine_online"]) == (0, False)
+    with relay.machine():
+        assert (connected(relay), relay.task(task_id)["machine_online"]) == (1, True)
+        assert "Ask again" in relay.task(task_id)["next_step"]
+    wait_until(lambda: connected(relay) == 0, "the machine is seen to be gone")
+    assert relay.task(task_id)["machine_online"] is False
+
+
+def test_a_webhook_is_on_its_way_as_soon_as_it_is_accepted(relay: Served) -> None:
+    with relay.machine() as machine:
+        for number in range(50):
+            relay.command(task_id=f"t{number}")
+            frame = machine.webhook()
+            assert frame["payload"]["data"]["task_id"] == f"t{number}"
+            machine.say(type="ack", delivery_ids=[frame["delivery_id"]])
+
+
+def test_a_session_that_breaks_off_loses_nothing(relay: Served) -> None:
+    for number in range(3):
+        relay.command(task_id=f"t{number}")
+    for attempt in (1, 2, 3):
+        with relay.machine() as machine:
+            assert machine.webhook()["attempt"] == attempt
+            # No closing handshake: the line is cut.
+            machine.connection.socket.close()
+        wait_until(lambda: connected(relay) == 0, "the cut is seen")
+
+
+def test_two_keys_of_one_machine_are_one_machine(tmp_path: Path) -> None:
+    with serve(tmp_path, MACHINE_KEY=f"laptop={MACHINE_KEY},laptop={SECOND_KEY}") as relay:
+        assert relay.command().json()["machine"] == "laptop"
+        with relay.machine() as older, relay.machine(SECOND_KEY) as newer:
+            assert older.close_code() == 4409
+            assert newer.webhook()["event"] == "task_command"

@@ -1,0 +1,84 @@
+"""The window of a session and the envelope (pure)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from pydantic import TypeAdapter
+
+from relay.delivery import WINDOW, Window, envelope
+from relay.protocol import RelayFrame, Webhook
+from relay.tables import Delivery
+
+
+class Sending(RuleBasedStateMachine):
+    """A window beside a plain dictionary that says what must be in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.window = Window(4)
+        self.model: dict[str, int] = {}
+        self.seq = 0
+
+    @rule()
+    def send(self) -> None:
+        if self.window.room > 0:
+            self.seq += 1
+            self.window.sent(f"d{self.seq}", self.seq)
+            self.model[f"d{self.seq}"] = self.seq
+
+    @rule(ids=st.lists(st.integers(0, 12).map(lambda number: f"d{number}"), max_size=6))
+    def answer(self, ids: list[str]) -> None:
+        expected = [one for one in dict.fromkeys(ids) if one in self.model]
+        assert self.window.answered(ids) == expected
+        for one in expected:
+            del self.model[one]
+
+    @invariant()
+    def agrees(self) -> None:
+        assert sorted(self.window.in_flight) == sorted(self.model.values())
+        assert self.window.room == 4 - len(self.model)
+        assert self.window.room >= 0
+
+
+TestSending = Sending.TestCase
+
+
+def test_the_window_is_as_wide_as_documented() -> None:
+    assert Window().room == WINDOW == 32
+
+
+def _delivery(**changes: Any) -> Delivery:
+    values = {
+        "seq": 1, "delivery_id": "d", "machine": "laptop", "event": "note", "payload": "{}", "digest": "",
+        "caller": "phone", "accepted_at": 1_000.0, "expires_at": 1_600.0, "sends": 0,
+    }  # fmt: skip
+    return Delivery(**{**values, **changes})
+
+
+@given(
+    st.dictionaries(st.text(), st.text() | st.integers() | st.booleans() | st.none()),
+    st.floats(0, 4e9),
+    st.floats(-1e6, 1e6),
+    st.integers(0, 1_000),
+)
+def test_every_envelope_is_a_frame_of_the_protocol(
+    payload: dict[str, Any], accepted_at: float, age: float, sends: int
+) -> None:
+    text = json.dumps(payload)
+    delivery = _delivery(payload=text, accepted_at=accepted_at, expires_at=accepted_at + 600, sends=sends)
+    frame = envelope(delivery, accepted_at + age)
+    assert frame.endswith(f"{text}}}"), "the payload is spliced in as it was accepted"
+    read = TypeAdapter(RelayFrame).validate_python(json.loads(frame))
+    assert isinstance(read, Webhook)
+    assert (read.payload, read.attempt) == (payload, sends + 1)
+    assert abs(read.expires_in - (600 - age)) < 0.01
+    assert abs(read.timestamp.timestamp() - accepted_at) < 0.001
+
+
+def test_a_webhook_whose_time_has_passed_says_so() -> None:
+    assert json.loads(envelope(_delivery(), now=1_700.0))["expires_in"] == -100.0
