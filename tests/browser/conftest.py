@@ -1,0 +1,161 @@
+"""A real browser on a real viewer: a process of its own, on records that the test writes.
+
+A page fails its test when it logs an error, throws, or asks another host.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import ConsoleMessage, Page, Request
+
+from tests.chain import end, wait_until
+from tests.viewer.machine import Machine
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+DEVICES = {
+    "phone": {
+        "viewport": {"width": 390, "height": 844},
+        "device_scale_factor": 2,
+        "has_touch": True,
+        "is_mobile": True,
+    },
+    "laptop": {"viewport": {"width": 1280, "height": 800}},
+}
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+RUN_AXE = "rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']})"
+STICKING_OUT = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+TOO_SMALL = """selector => [...document.querySelectorAll(selector)]
+    .filter(one => one.checkVisibility() && one.getBoundingClientRect().height < 43.5)
+    .map(one => one.outerHTML)"""
+# Everything with a place of its own; links inside a sentence may be as small as its letters.
+TARGETS = "nav a, button, .button, summary, a.card, .back"
+
+
+def system_chromium() -> str | None:
+    names = (os.environ.get("CHROMIUM"), "chromium-headless-shell", "chromium", "google-chrome")
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    path = system_chromium()
+    if path is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium on this machine; see .ci/run")
+    return {**browser_type_launch_args, "executable_path": path, "args": FLAGS}
+
+
+@pytest.fixture(scope="session")
+def viewer(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The address of a running viewer, and the folder with its records."""
+    folder = tmp_path_factory.mktemp("viewer")
+    made = Machine(folder)
+    made.close()
+    environment = {**os.environ, **made.environment, "VIEWER_PORT": "0", "PYTHONPATH": str(root)}
+    log = folder / "viewer.log"
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "viewer"], cwd=folder, env=environment, stdout=sink, stderr=sink
+        )
+    try:
+        said = wait_until(lambda: log.read_text() if "\n" in log.read_text() else "", "the viewer starts")
+        assert said.startswith("The viewer is at "), said
+        yield said.split()[-1].rstrip("."), folder
+    finally:
+        end(process)
+
+
+@pytest.fixture
+def machine(viewer: tuple[str, Path]) -> Iterator[Machine]:
+    """The records behind the viewer, empty again."""
+    made = Machine(viewer[1])
+    made.forget_everything()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def base_url(viewer: tuple[str, Path]) -> str:
+    return viewer[0]
+
+
+@pytest.fixture
+def device() -> str:
+    return "phone"
+
+
+@pytest.fixture
+def javascript() -> bool:
+    return True
+
+
+@pytest.fixture
+def browser_context_args(device: str, base_url: str, *, javascript: bool) -> dict[str, Any]:
+    return {
+        **DEVICES[device],
+        "base_url": base_url,
+        "java_script_enabled": javascript,
+        "reduced_motion": "reduce",
+        "permissions": ["clipboard-read", "clipboard-write"],
+    }
+
+
+@pytest.fixture
+def allowed() -> list[str]:
+    """Words of console lines that a test expects."""
+    return []
+
+
+@pytest.fixture
+def page(page: Page, machine: Machine, base_url: str, allowed: list[str]) -> Iterator[Page]:
+    problems: list[str] = []
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"} and not any(word in message.text for word in allowed):
+            problems.append(message.text)
+
+    def on_request(request: Request) -> None:
+        if not request.url.startswith((base_url, "data:", "about:")):
+            problems.append(f"asked {request.url}")
+
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", on_request)
+    page.set_default_timeout(10_000)
+    yield page
+    assert problems == []
+
+
+@pytest.fixture
+def check(page: Page) -> Callable[[], None]:
+    """Asserts what holds for every page, on a phone and on a laptop, in light and in dark: nothing
+    sticks out, everything can be hit with a thumb, and axe finds nothing."""
+
+    def inspect() -> None:
+        page.evaluate(AXE)
+        for device, schemes in (("phone", ("light", "dark")), ("laptop", ("light",))):
+            page.set_viewport_size(DEVICES[device]["viewport"])  # type: ignore[arg-type]
+            assert page.evaluate(STICKING_OUT) <= 0, device
+            assert page.evaluate(TOO_SMALL, TARGETS) == [], device
+            for scheme in schemes:
+                page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                found = page.evaluate(RUN_AXE, RULES)["violations"]
+                broken = [
+                    (one["id"], one["nodes"][0]["target"], one["nodes"][0]["failureSummary"]) for one in found
+                ]
+                assert broken == [], (device, scheme)
+
+    return inspect

@@ -1,0 +1,182 @@
+"""Taps, keys, forms: with JavaScript and without."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.viewer.machine import Machine
+from worker import models
+
+pytestmark = pytest.mark.browser
+
+
+def test_run_again_asks_first_and_shows_the_command(page: Page, machine: Machine) -> None:
+    task = machine.ended("make <b>it</b>", title="Make it", returncode=1, printed="the first try\n")
+    page.goto("/")
+    page.get_by_role("link", name="Make it").click()
+    button = page.get_by_role("link", name="Run again")
+    dialog = page.get_by_role("dialog", name="Run this again?")
+    button.click()
+    expect(dialog).to_contain_text("make <b>it</b>")
+    expect(dialog).to_contain_text("as attempt 2 of this task")
+    dialog.get_by_role("button", name="Not now").click()
+    expect(dialog).to_be_hidden()
+    button.click()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(button).to_be_focused()
+    assert machine.current(task.id).attempt == 1
+
+    button.click()
+    dialog.get_by_role("button", name="Run again").click()
+    expect(page.locator("main > .facts")).to_contain_text("attempt 2")
+    expect(page.locator("main > .facts .state")).to_have_text("Queued")
+    page.get_by_text("Attempt 1").click()
+    expect(page.get_by_role("region", name="Output of attempt 1")).to_have_text("the first try\n")
+    running = machine.start(machine.current(task.id))
+    machine.prints(running, "the second try\n")
+    machine.end(running)
+    expect(page.locator("main > .facts .state")).to_have_text("Done")
+    expect(page.get_by_role("region", name="Output", exact=True)).to_have_text("the second try\n")
+
+
+def test_an_impatient_double_tap_runs_it_once(page: Page, machine: Machine) -> None:
+    task = machine.ended(returncode=1)
+    page.goto(f"/t/{task.id}")
+    page.get_by_role("link", name="Run again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Run again").dblclick()
+    expect(page.locator("main > .facts .state")).to_have_text("Queued")
+    assert machine.current(task.id).attempt == 2
+
+
+@pytest.mark.parametrize("javascript", [False])
+def test_everything_works_without_javascript(page: Page, machine: Machine) -> None:
+    text = "".join(f"line {n}\n" for n in range(500))
+    task = machine.ended("make it", title="Make it", returncode=1, printed=text)
+    machine.ended(title="Something else")
+    page.goto("/")
+    page.get_by_role("link", name="Failed 1").click()
+    page.get_by_role("link", name="Make it").click()
+    # The log opens at its end, and what only a script can do is not offered.
+    log = page.get_by_role("region", name="Output")
+    end = "log => log.lastElementChild.getBoundingClientRect().bottom - log.getBoundingClientRect().bottom"
+    assert abs(log.evaluate(end)) < 2
+    assert log.evaluate("log => log.scrollHeight > log.clientHeight")
+    expect(page.get_by_role("button")).to_have_count(0)
+    page.get_by_text("Details").click()
+    expect(page.get_by_text("Asked through")).to_be_visible()
+    page.get_by_role("link", name="Run again").click()
+    expect(page.get_by_role("heading", name="Run this again?")).to_be_visible()
+    expect(page.get_by_text("make it", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Run again").click()
+    expect(page.locator("main > .facts")).to_contain_text("attempt 2")
+    assert machine.current(task.id).status == "pending"
+    page.get_by_role("link", name="Tasks").last.click()
+    expect(page.get_by_role("heading", name="Now")).to_be_visible()
+
+
+def test_a_filter_is_a_link_and_back_goes_back(page: Page, machine: Machine) -> None:
+    machine.ended(title="good")
+    machine.ended(title="bad", returncode=1)
+    machine.asked()
+    machine.started()
+    machine.needs_ok()
+    page.goto("/")
+    page.get_by_role("link", name="Done 1").click()
+    expect(page).to_have_url("/?status=completed")
+    expect(page.get_by_role("link", name="bad")).to_have_count(0)
+    expect(page.get_by_role("link", name="Done 1")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("link", name="Done 1")).to_have_attribute("aria-current", "true")
+    page.get_by_role("link", name="good").click()
+    page.go_back()
+    expect(page).to_have_url("/?status=completed")
+    page.go_back()
+    expect(page.get_by_role("link", name="bad")).to_be_visible()
+    # A page that comes back looks for news at once.
+    machine.ended(title="made meanwhile")
+    expect(page.get_by_role("link", name="made meanwhile")).to_be_visible()
+
+
+def test_a_filtered_list_takes_in_new_matches_only(page: Page, machine: Machine) -> None:
+    machine.ended(title="first", returncode=1)
+    page.goto("/?status=failed")
+    machine.ended(title="fine")
+    machine.ended(title="second", returncode=1)
+    expect(page.get_by_role("link", name="second")).to_be_visible()
+    expect(page.get_by_role("link", name="Failed 2")).to_be_visible()
+    expect(page.get_by_role("link", name="fine")).to_have_count(0)
+
+
+def test_a_failed_task_shows_its_last_lines_and_unfolds(page: Page, machine: Machine) -> None:
+    text = "".join(f"line {n}\n" for n in range(60))
+    page.goto(f"/t/{machine.ended(returncode=1, printed=text).id}")
+    log = page.get_by_role("region", name="Output", exact=True)
+    lines = "log => log.clientHeight / parseFloat(getComputedStyle(log.firstElementChild).lineHeight)"
+    assert log.evaluate("log => log.scrollTop") == 0  # reversed: the end
+    assert 12 <= log.evaluate(lines) < 14
+    page.get_by_role("button", name="Show more lines").click()
+    assert log.evaluate(lines) > 20
+    assert log.evaluate("log => log.scrollTop") == 0
+    expect(page.get_by_role("button", name="Show more lines")).to_be_hidden()
+
+
+def test_show_everything_shows_everything(page: Page, machine: Machine) -> None:
+    text = "".join(f"line {n}\n" for n in range(10_000))
+    page.goto(f"/t/{machine.ended(printed=text).id}")
+    page.get_by_role("link", name="Show everything").click()
+    log = page.get_by_role("region", name="Output", exact=True)
+    assert log.evaluate("log => log.textContent") == text
+    assert log.evaluate("log => log.scrollTop") == 0
+    expect(page.get_by_text("Showing the last")).to_be_hidden()
+
+
+@pytest.mark.parametrize("device", ["laptop"])
+def test_copy_copies_text_without_codes_and_entities(page: Page, machine: Machine) -> None:
+    task = machine.ended(printed="\x1b[32mok\x1b[0m <&> it's\nnext\n")
+    page.goto(f"/t/{task.id}")
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == "ok <&> it's\nnext\n"
+
+
+def test_raw_is_a_download(page: Page, machine: Machine) -> None:
+    task = machine.ended(printed="\x1b[32mok\x1b[0m\n")
+    page.goto(f"/t/{task.id}")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Raw").click()
+    assert download.value.suggested_filename == f"{task.id}-1.log"
+    assert download.value.path().read_bytes() == b"\x1b[32mok\x1b[0m\n"
+
+
+def test_a_keyboard_can_skip_to_the_content(page: Page, machine: Machine) -> None:
+    machine.ended(title="Make it")
+    page.goto("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+
+
+def test_times_are_said_in_local_time(page: Page, machine: Machine) -> None:
+    task = machine.asked()
+    page.goto(f"/t/{task.id}")
+    expect(page.get_by_text("just now")).to_be_visible()
+    page.get_by_text("Details").click()
+    said = page.locator("[data-moment]").first.inner_text()
+    local = "at => new Date(at).toLocaleString(undefined, {dateStyle: 'medium', timeStyle: 'medium'})"
+    assert said == page.evaluate(local, task.created_at.isoformat())
+
+
+def test_another_web_page_cannot_run_a_task(
+    page: Page, machine: Machine, base_url: str, allowed: list[str]
+) -> None:
+    allowed.append("403 (FORBIDDEN)")
+    task = machine.ended(returncode=1)
+    page.goto("about:blank")
+    page.set_content(f'<form method="post" action="{base_url}/t/{task.id}/retry"><button>Win</button></form>')
+    with page.expect_response("**/retry") as answer:
+        page.get_by_role("button", name="Win").click()
+    assert answer.value.status == 403
+    expect(page.get_by_text("Nothing was done")).to_be_visible()
+    assert models.Task.get(models.Task.id == task.id).attempt == 1

@@ -1,0 +1,78 @@
+"""Puts the viewer together: pages, JSON, headers, errors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flask import Flask, Response, abort, request, url_for
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter
+
+from relay.protocol import TASK_ID
+from viewer import access, api, errors, views, words
+from worker import models
+from worker.inbox import Inbox
+
+MAX_REQUEST_BYTES = 64 * 1024
+"""The largest request body; forms here have a few bytes."""
+
+_YEAR_S = 31_536_000
+
+
+class TaskIdConverter(BaseConverter):
+    """A task id in an address. Ids of dots only, which browsers take for directions, are no task ids."""
+
+    regex = TASK_ID.strip("^$")
+
+
+def create_app(inbox: Inbox, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Flask:
+    """The viewer on the records that *inbox* has opened; *now* tells the time."""
+    app = Flask("viewer", static_url_path="/static")
+    app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
+    app.url_map.converters["task"] = TaskIdConverter
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(
+        ago=lambda at: words.ago(at, now()),
+        count=words.count,
+        duration=words.duration,
+        elapsed=lambda since: words.duration((now() - since).total_seconds()),
+        moment=words.moment,
+        size=words.size,
+    )
+    app.jinja_env.globals["asset"] = _make_asset(Path(__file__).parent / "static")
+    app.register_blueprint(views.make_pages(inbox))
+    app.register_blueprint(api.api)
+    app.before_request(_check_access)
+    app.after_request(_add_headers)
+    app.register_error_handler(HTTPException, errors.answer)
+    for problem in models.STORE_ERRORS:
+        app.register_error_handler(problem, errors.answer_unusable)
+    return app
+
+
+def _check_access() -> None:
+    host = request.headers.get("Host")
+    if refusal := access.host_refusal(host):
+        abort(400, refusal)
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    if refusal := access.sender_refusal(request.method, host or "", origin, site):
+        abort(403, refusal)
+
+
+def _add_headers(response: Response) -> Response:
+    response.headers.update(access.HEADERS)
+    if request.endpoint == "static" and "v" in request.args and response.status_code == 200:  # noqa: PLR2004
+        # Also spares the 304, after which waitress closes the connection.
+        response.headers["Cache-Control"] = f"private, max-age={_YEAR_S}, immutable"
+    else:
+        response.headers.setdefault("Cache-Control", access.PAGE_CACHE)
+    return response
+
+
+def _make_asset(folder: Path) -> Callable[[str], str]:
+    """The address of a static file, which changes with what is in it, so that browsers may keep it."""
+    versions = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in folder.iterdir()}
+    return lambda name: url_for("static", filename=name, v=versions[name])

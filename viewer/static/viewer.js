@@ -1,0 +1,157 @@
+// What the pages do while they are open: follow what happens, and a few comforts. Without this
+// script everything still works, by reloading and by plain links and forms. merge.js and output.js are
+// loaded before it and share its names.
+"use strict";
+
+// --- Times, in the words of words.py ----------------------------------------------------------
+
+function duration(seconds) {
+  if (seconds < 0.095) return `${Math.max(0, Math.round(seconds * 1000))} ms`;
+  if (seconds < 9.95) return `${Math.max(0, seconds).toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  const [minutes, hours, days] = [60, 3600, 86400].map((unit) => Math.floor(whole / unit));
+  if (!minutes) return `${whole} s`;
+  if (!hours) return `${minutes} min ${whole % 60} s`;
+  if (!days) return `${hours} h ${minutes % 60} min`;
+  return `${days} day${days > 1 ? "s" : ""}`;
+}
+
+function ago(at) {
+  const seconds = (Date.now() - at) / 1000;
+  if (seconds < 45) return "just now";
+  if (seconds < 3600) return `${Math.max(1, Math.round(seconds / 60))} min ago`;
+  if (seconds < 86400) return `${Math.round(seconds / 3600)} h ago`;
+  const sameYear = at.getFullYear() === new Date().getFullYear();
+  return at.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: sameYear ? undefined : "numeric" });
+}
+
+function size(bytes) {
+  if (bytes < 1024) return `${bytes} byte${bytes === 1 ? "" : "s"}`;
+  return bytes / 1024 < 1023.5 ? `${(bytes / 1024).toFixed(0)} KB` : `${(bytes / 1048576).toFixed(1)} MB`;
+}
+
+function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function tick() {
+  for (const time of all("time")) {
+    const at = new Date(time.dateTime);
+    const whole = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+    if ("ago" in time.dataset) {
+      say(time, ago(at));
+      if (time.title !== whole) time.title = whole;
+    } else say(time, whole);
+  }
+  for (const running of all("[data-since]")) {
+    say(running, duration(Math.max(0, Math.floor((Date.now() - new Date(running.dataset.since)) / 1000))));
+  }
+}
+
+// --- News -------------------------------------------------------------------------------------
+
+async function refresh() {
+  const answer = await ask(location.href);
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const focused = document.activeElement?.closest("[data-key]")?.dataset.key;
+  const fresh = find("#main", page);
+  merge(main, fresh);
+  document.title = page.title;
+  if (focused && document.activeElement === document.body) {
+    // It moved to another part of the page, as a task does that has ended.
+    find(`[data-key="${CSS.escape(focused)}"] a`)?.focus({ preventScroll: true });
+  }
+  prepare();
+}
+
+// --- Polling ----------------------------------------------------------------------------------
+
+const WAITS_MS = [2000, 4000, 8000, 15000];
+let failures = 0;
+let timer = 0;
+let asking = false;
+
+async function ask(url) {
+  const answer = await fetch(url, { signal: AbortSignal.timeout(10000), cache: "no-store" });
+  if (!answer.ok) throw new Error(`${answer.status}`);
+  return answer;
+}
+
+function schedule(wait) {
+  clearTimeout(timer);
+  if (!document.hidden) timer = setTimeout(poll, wait);
+}
+
+async function poll() {
+  if (asking || document.hidden || !main.dataset.live) return;
+  asking = true;
+  let wait;
+  try {
+    wait = await (main.dataset.page === "task" ? pollTask() : pollTasks());
+    failures = 0;
+  } catch {
+    wait = WAITS_MS[Math.min(failures++, WAITS_MS.length - 1)];
+  }
+  asking = false;
+  // One lost answer is no news: the page may just be waking up.
+  say(document.querySelector("[data-offline]"), failures > 1 ? "Offline – trying again" : "");
+  if (wait !== null) schedule(wait);
+}
+
+async function pollTasks() {
+  const { rev } = await (await ask(`${main.dataset.live}?rev=${main.dataset.rev}`)).json();
+  if (rev !== undefined) await refresh();
+  return Number(main.dataset.busy) ? 1000 : 3000;
+}
+
+let lastOutput = 0;
+
+async function pollTask() {
+  const box = find(".box");
+  // A task that waits for an OK has no output yet.
+  const { from, seen, sgr } = box ? box.dataset : { from: 0, seen: 0, sgr: "" };
+  const { live, rev, attempt } = main.dataset;
+  const news = await (await ask(`${live}?${new URLSearchParams({ from, seen, sgr, rev, attempt })}`)).json();
+  if (box && news.html !== undefined) show(box, news);
+  if (news.rev !== undefined && String(news.rev) !== rev) {
+    await refresh();
+    if ("ended" in main.dataset && news.ended) announce();
+  }
+  if ("ended" in main.dataset && !news.more && (news.ended || news.rev === undefined)) return null;
+  if (news.more) return 0;
+  return Date.now() - lastOutput < 5000 ? 250 : 1000;
+}
+
+function announce() {
+  const { state, lasted } = main.dataset;
+  say(document.querySelector("[data-said]"), lasted ? `${state} after ${lasted}` : state);
+}
+
+// --- The page ---------------------------------------------------------------------------------
+
+function prepare() {
+  if (main.dataset.page === "task" && taste() === "off") main.classList.add("no-wrap");
+  for (const button of all('[data-do="copy-id"]')) button.hidden = false;
+  prepareOutput();
+  tick();
+}
+
+document.addEventListener("click", (event) => {
+  const action = event.target.closest("[data-do]")?.dataset.do;
+  if (action) DO[action](event.target.closest("[data-do]"));
+  const opener = event.target.closest("[data-opens]");
+  if (opener && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    event.preventDefault();
+    document.getElementById(opener.dataset.opens).showModal();
+  }
+  // A tap beside the dialog closes it.
+  if (event.target.nodeName === "DIALOG") event.target.close();
+});
+document.addEventListener("visibilitychange", () => schedule(0));
+addEventListener("online", () => schedule(0));
+addEventListener("pageshow", (event) => { if (event.persisted) schedule(0); });
+
+prepare();
+find('.chips [aria-current="true"]')?.scrollIntoView({ inline: "center", block: "nearest" });
+setInterval(() => document.hidden || tick(), 1000);
+schedule("ended" in main.dataset ? 1000 : 250);

@@ -1,0 +1,182 @@
+"""The pages, what their scripts poll, and "Run again"."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, BinaryIO
+
+from flask import Blueprint, Response, abort, redirect, render_template, request, send_file, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from relay.protocol import Status
+from viewer import asked, live, records, shown, words
+from worker import models
+from worker.inbox import CannotRetry, Inbox
+
+PAGE_TASKS = 30
+NOW_TASKS = 50
+"""Of each state in "Now"; the chips lead to the rest."""
+_EARLIER_BYTES = 8 * 1024
+_EARLIER_OUTPUTS = 10
+"""So many earlier attempts show the end of their output; the others only link to it."""
+
+
+def make_pages(inbox: Inbox) -> Blueprint:
+    """The pages; what a person decides on them goes through *inbox*."""
+    pages = Blueprint("pages", __name__)
+    pages.get("/")(tasks)
+    pages.get("/live")(tasks_live)
+    pages.get("/t/<task:task_id>")(task)
+    pages.get("/t/<task:task_id>/live")(task_live)
+    pages.get("/t/<task:task_id>/raw")(raw)
+    pages.get("/t/<task:task_id>/retry")(ask_retry)
+    pages.get("/events")(events)
+    pages.get("/events/<int:number>/raw")(event_raw)
+
+    @pages.post("/t/<task:task_id>/retry")
+    def retry(task_id: str) -> AnyResponse:
+        found = _get(task_id)
+        back = redirect(url_for("pages.task", task_id=task_id), 303)
+        if request.form.get("attempt", str(found.attempt)) != str(found.attempt):
+            # A second tap, or a page from before: the attempt that it asks for exists already.
+            return back
+        try:
+            inbox.retry(task_id)
+        except CannotRetry as reason:
+            abort(409, str(reason))
+        return back
+
+    return pages
+
+
+def tasks() -> str:
+    """The list: what is going on, then what has ended; or one state of it."""
+    status, before = _status(), asked.number_or_none("before")
+    rev, counts = models.latest_rev(), records.counts()
+    if status is None:
+        found = records.ended(PAGE_TASKS + 1, before=before)
+        waiting = records.waiting(NOW_TASKS) if before is None else []
+    else:
+        found, waiting = records.newest(PAGE_TASKS + 1, status=status, before=before), []
+    page = found[:PAGE_TASKS]
+    return render_template(
+        "tasks.html",
+        rev=rev,
+        status=status,
+        states=words.STATES,
+        counts=counts,
+        total=sum(counts.values()),
+        busy=sum(counts[one] for one in records.NOW),
+        now=[shown.card(one) for one in waiting],
+        recent=[shown.card(one) for one in page],
+        before=before,
+        earlier=page[-1].seq if len(found) > PAGE_TASKS else None,
+    )
+
+
+def tasks_live() -> dict[str, int]:
+    """Whether the list has changed since `rev`: {} or the newest one."""
+    rev = models.latest_rev()
+    return {} if rev == asked.number("rev", 0) else {"rev": rev}
+
+
+def task(task_id: str) -> str:
+    """One task: the verdict first, then what it printed."""
+    found = _get(task_id)
+    everything = request.args.get("output") == "all"
+    output = shown.output(found, found, live.TAIL_BYTES)
+    if everything and output.fits:
+        output = shown.output(found, found, live.INLINE_BYTES)
+    earlier = [
+        (shown.run_of(row), shown.output(found, row, _EARLIER_BYTES) if i < _EARLIER_OUTPUTS else None)
+        for i, row in enumerate(records.attempts_before(found))
+    ]
+    parameters, is_cut = shown.pretty(found.input_data)
+    return render_template(
+        "task.html",
+        card=shown.card(found),
+        output=output,
+        silence=words.SILENCE[Status(found.status)],
+        tail=live.TAIL_BYTES,
+        earlier=earlier,
+        parameters=parameters,
+        parameters_cut=is_cut,
+    )
+
+
+def task_live(task_id: str) -> dict[str, Any]:  # Any: JSON
+    """News about a task and its output, see `viewer.live.answer`."""
+    found = _get(task_id)
+    if asked.number("attempt", found.attempt) != found.attempt:
+        # It was run again: the page must begin anew, and its offsets mean nothing here.
+        return {"rev": found.rev, "attempt": found.attempt}
+    start = asked.number("from", 0)
+    place = live.Place(start, asked.number("seen", start), request.args.get("sgr", "")[:40])
+    ended = records.is_ended(found.status)
+    with records.open_output(found, found) as log:
+        piece = live.read(log, place, ended=ended)
+    return live.answer(piece, place, rev=found.rev, asked_rev=asked.number("rev", 0), ended=ended)
+
+
+def raw(task_id: str) -> Response:
+    """All that an attempt printed, as a file, exactly as it was printed."""
+    found = _get(task_id)
+    row = records.attempt_of(found, asked.number("attempt", found.attempt))
+    if row is None:
+        abort(404, f"Task {task_id} has no such attempt")
+    name = f"{task_id.strip('.') or 'task'}-{row.attempt}.log"
+    return _download(records.open_output(found, row), name)
+
+
+def ask_retry(task_id: str) -> str:
+    """ "Run again" without JavaScript: the same question as the dialog, as a page."""
+    found = _get(task_id)
+    card = shown.card(found)
+    if not card.can_run_again:
+        abort(409, shown.cannot_run_again(found))
+    return render_template("retry.html", card=card)
+
+
+def events() -> str:
+    """Webhooks that were no commands, newest first."""
+    before = asked.number_or_none("before")
+    found = records.events(PAGE_TASKS + 1, before=before)
+    page = found[:PAGE_TASKS]
+    return render_template(
+        "events.html",
+        events=[(one, *shown.pretty(one.payload)) for one in page],
+        before=before,
+        earlier=page[-1].id if len(found) > PAGE_TASKS else None,
+    )
+
+
+def event_raw(number: int) -> Response:
+    """The payload of one event, as a file."""
+    found = records.event(number) if number < 2**63 else None
+    if found is None:
+        abort(404, "There is no such event")
+    return _download(io.BytesIO(found.payload.encode("utf-8", "replace")), f"event-{number}.json")
+
+
+def _get(task_id: str) -> models.Task:
+    found = models.get(task_id)
+    if found is None:
+        abort(404)
+    return found
+
+
+def _status() -> Status | None:
+    name = request.args.get("status")
+    if not name:
+        return None
+    try:
+        return Status(name)
+    except ValueError:
+        abort(400, f"There is no status {name[:40]!r}; there are {', '.join(Status)}")
+
+
+def _download(content: BinaryIO, name: str) -> Response:
+    # Plain text as an attachment: whatever is in it, no browser runs it under our address.
+    answer = send_file(content, "text/plain", as_attachment=True, download_name=name)
+    answer.headers["Cache-Control"] = "no-store"
+    return answer

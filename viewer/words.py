@@ -1,0 +1,119 @@
+"""How states, times and sizes are said. Pure; `static/viewer.js` says times in the same words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from relay.protocol import Reason, Status
+
+
+class State(NamedTuple):
+    """A status as people read it: never by colour alone."""
+
+    word: str
+    icon: str  #: the name of a symbol in `templates/_icons.html`, and of its colour in viewer.css
+
+
+STATES: Mapping[Status, State] = {
+    Status.AWAITING_APPROVAL: State("Needs your OK", "asks"),
+    Status.RUNNING: State("Running", "runs"),
+    Status.PENDING: State("Queued", "waits"),
+    Status.FAILED: State("Failed", "failed"),
+    Status.COMPLETED: State("Done", "done"),
+    Status.CANCELLED: State("Cancelled", "cancelled"),
+}
+"""In the order in which the pages show them: what wants attention first."""
+
+SILENCE: Mapping[Status, str] = {
+    Status.AWAITING_APPROVAL: "It has not started: it waits for your OK.",
+    Status.PENDING: "Waiting for a free worker. Output appears here as it happens.",
+    Status.RUNNING: "Started. Nothing printed yet.",
+    Status.COMPLETED: "It finished without printing anything.",
+    Status.FAILED: "It failed before printing anything.",
+    Status.CANCELLED: "It was cancelled before it printed anything.",
+}
+"""What stands where output would."""
+
+REASONS: Mapping[Reason, str] = {
+    Reason.EXIT_STATUS: "The program reported a failure",
+    Reason.TIMED_OUT: "It took too long",
+    Reason.REJECTED: "This machine does not allow it",
+    Reason.INTERRUPTED: "The worker stopped while it ran",
+    Reason.EXPIRED: "It was not started in time",
+    Reason.UNDELIVERABLE: "It never reached this machine",
+    Reason.ERROR: "Something went wrong",
+}
+
+# What cannot be seen, or turns the text after it round, must not dress up a command.
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def plain(text: str) -> str:
+    """*text* with a visible sign in place of each control or invisible character."""
+    return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def shorten(text: str, limit: int) -> str:
+    """At most *limit* characters of *text* in one line."""
+    line = " ".join(text[: 2 * limit].split())
+    return line if len(line) <= limit and len(text) <= 2 * limit else line[: limit - 1].rstrip() + "…"
+
+
+def action_words(action_type: str) -> str:
+    """`claude_code` is `claude code`."""
+    return action_type.replace("_", " ")
+
+
+def duration(seconds: float) -> str:
+    """`12 ms`, `0.4 s`, `12 s`, `1 min 34 s`, `2 h 5 min`, `3 days`."""
+    if seconds < 0.095:  # noqa: PLR2004 - what would be shown as 0.1
+        return f"{max(0, round(seconds * 1000))} ms"
+    if seconds < 9.95:  # noqa: PLR2004 - what would be shown as 10.0
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86_400
+    if not minutes:
+        return f"{whole} s"
+    if not hours:
+        return f"{minutes} min {whole % 60} s"
+    if not days:
+        return f"{hours} h {minutes % 60} min"
+    return f"{days} day{'s' * (days > 1)}"
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """`just now`, `3 min ago`, `2 h ago`, then the date."""
+    passed = now - at
+    if passed < timedelta(seconds=45):
+        return "just now"
+    if passed < timedelta(hours=1):
+        return f"{max(1, round(passed / timedelta(minutes=1)))} min ago"
+    if passed < timedelta(days=1):
+        return f"{round(passed / timedelta(hours=1))} h ago"
+    return f"{at.day} {at:%b}" + ("" if at.year == now.year else f" {at.year}")
+
+
+def moment(at: datetime) -> str:
+    """The whole of a time, as no browser has made it local yet: `22 Nov 2026, 13:06:01 UTC`."""
+    utc = at.astimezone(UTC)
+    return f"{utc.day} {utc:%b %Y, %H:%M:%S} UTC"
+
+
+def size(count_bytes: int) -> str:
+    """`12 bytes`, `48 KB`, `1.5 MB`; a KB has 1,024 bytes."""
+    if count_bytes < 1024:  # noqa: PLR2004
+        return f"{count_bytes} byte{'s' * (count_bytes != 1)}"
+    kilobytes = count_bytes / 1024
+    if kilobytes < 1023.5:  # noqa: PLR2004 - what would be shown as 1024
+        return f"{kilobytes:.0f} KB"
+    return f"{kilobytes / 1024:.1f} MB"
+
+
+def count(number: int) -> str:
+    """Exact up to 999, then `1.2k`, `11k`."""
+    if number < 1000:  # noqa: PLR2004
+        return str(number)
+    return f"{number / 1000:.1f}k".replace(".0k", "k") if number < 9_950 else f"{number / 1000:.0f}k"  # noqa: PLR2004
