@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run test check format clean
+.PHONY: help run test faults check format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -19,6 +19,9 @@ test: $(VENV)/tests  ## format, lint, types, import rules, and every test
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/tests  ## the long form of the fault tests: half an hour of kills and cuts
+	FAULTS=long $(BIN)/python -m pytest tests/test_faults.py -s
 
 check: $(VENV)/tests  ## the fast half of `make test`: no tests are run
 	$(BIN)/ruff format --check .

@@ -20,6 +20,10 @@ class Backoff:
         self._random = random
         self._ceiling = FIRST_S
 
+    def reset(self) -> None:
+        """Begin anew: the next pause is a short one."""
+        self._ceiling = FIRST_S
+
     def pause(self, session_s: float) -> float:
         """Seconds to wait after a session (or a try) that lasted *session_s* seconds."""
         if session_s >= HEALTHY_S:

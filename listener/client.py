@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from listener.backoff import Backoff, is_hopeless
 from listener.settings import Settings
+from listener.sleep import LOOK_S, SleepDetector
 from relay.protocol import (
     HEARTBEAT_S,
     MAX_FRAME_BYTES,
@@ -43,6 +44,10 @@ ANSWER_S = 10.0
 """A relay that does not answer hello or a heartbeat within this time is gone."""
 
 
+AWAKE_S = 5.0
+"""After a sleep the line is probably gone; this long it may prove the opposite."""
+
+
 class Hopeless(Exception):
     """Trying again cannot help; the text says what to put right."""
 
@@ -56,6 +61,9 @@ class Inbox(Protocol):
 
     def take(self, webhook: Webhook) -> None:
         """Put *webhook* on disk. Raises Unacceptable (never) or Unavailable (not now)."""
+
+    def load(self) -> tuple[int, int]:
+        """How many tasks run, and how many wait for a free worker."""
 
 
 class Client:
@@ -111,11 +119,12 @@ class Client:
             compression=None,
         ) as connection:
             await self._greet(connection)
-            beat = asyncio.create_task(self._beat(connection))
+            watchers = [asyncio.create_task(watch(connection)) for watch in (self._beat, self._watch_sleep)]
             try:
                 await self._listen(connection)
             finally:
-                beat.cancel()
+                for watcher in watchers:
+                    watcher.cancel()
 
     async def _greet(self, connection: ClientConnection) -> None:
         hello = Hello(machine=self._settings.machine_name, version=VERSION)
@@ -158,6 +167,10 @@ class Client:
         except Unavailable as problem:
             # Not acknowledged, so the relay keeps it and sends it again in the next session.
             raise Broken(str(problem)) from None
+        except Exception as fault:
+            # The edge of the loop: a fault must not end the listener; unacknowledged, it comes again.
+            log.exception("Delivery %s met a fault of ours.", webhook.delivery_id)
+            raise Broken("a delivery met a fault of ours") from fault
         return Ack(delivery_ids=[webhook.delivery_id])
 
     async def _beat(self, connection: ClientConnection) -> None:
@@ -165,15 +178,38 @@ class Client:
             await asyncio.sleep(HEARTBEAT_S)
             self._heard.clear()
             try:
-                await connection.send(Heartbeat().model_dump_json())
+                await connection.send((await self._heartbeat()).model_dump_json())
                 async with asyncio.timeout(ANSWER_S):
                     await self._heard.wait()
             except TimeoutError:
                 # An unanswered heartbeat means: connected, and dead. Say so and start over.
                 log.warning("The relay did not answer a heartbeat.")
-                await connection.close()
+                connection.transport.abort()
                 return
             except ConnectionClosed:
+                return
+
+    async def _heartbeat(self) -> Heartbeat:
+        try:
+            busy, queued = await self._on_thread(self._inbox.load)
+        except Unavailable:
+            # The records are locked or the disk is full; that is no reason to look dead.
+            return Heartbeat()
+        return Heartbeat(busy=busy, queued=queued)
+
+    async def _watch_sleep(self, connection: ClientConnection) -> None:
+        detector = SleepDetector()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if not detector.woke_up():
+                continue
+            log.info("The machine woke up; asking whether the relay is still there.")
+            self._backoff.reset()
+            try:
+                async with asyncio.timeout(AWAKE_S):
+                    await (await connection.ping())
+            except (TimeoutError, ConnectionClosed):
+                connection.transport.abort()
                 return
 
     async def _on_thread(self, work: Callable[[], T]) -> T:

@@ -67,14 +67,17 @@ def make_project(folder: Path) -> Path:
 class Chain:
     """Relay, listener, worker and viewer in one folder; each can be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
+        """*settings* are added to `.env`."""
         self.folder = folder
+        self.environment: dict[str, dict[str, str]] = {}
+        self.launcher = ["-m"]
         self.project = make_project(folder / "project")
         self.relay_port, self.viewer_port = free_port(), free_port()
         self.relay = f"http://127.0.0.1:{self.relay_port}"
         self.viewer = f"http://127.0.0.1:{self.viewer_port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._write_settings()
+        self._write_settings(settings)
         self._http = httpx.Client(timeout=60, trust_env=False)
 
     def __enter__(self) -> Self:
@@ -84,10 +87,10 @@ class Chain:
         self.stop()
         self._http.close()
 
-    def _write_settings(self) -> None:
+    def _write_settings(self, more: dict[str, str]) -> None:
         settings = {
             "API_KEY": f"phone={API_KEY}", "MACHINE_KEY": MACHINE_KEY, "GITHUB_WEBHOOK_SECRET": GITHUB_SECRET,
-            "PORT": self.relay_port, "VIEWER_PORT": self.viewer_port,
+            "PORT": self.relay_port, "VIEWER_PORT": self.viewer_port, **more,
         }  # fmt: skip
         lines = [f"{name}={value}\n" for name, value in settings.items()]
         (self.folder / ".env").write_text("".join(lines))
@@ -99,14 +102,22 @@ class Chain:
     def start(self, *parts: str) -> None:
         """Start these parts (default: all) and wait until each can be seen working."""
         for part in parts or PARTS:
-            log = (self.folder / f"{part}.log").open("ab")
-            environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+            self.spawn(part)
+        self.wait_for(*(parts or PARTS))
+
+    def spawn(self, part: str) -> None:
+        """Start one part without waiting; `environment[part]` is added to what it sees."""
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        with (self.folder / f"{part}.log").open("ab") as log:
             self.processes[part] = subprocess.Popen(
-                [sys.executable, "-m", part], cwd=self.folder, env=environment,
+                [sys.executable, *self.launcher, part], cwd=self.folder,
+                env={**environment, **self.environment.get(part, {})},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-            log.close()
-        for part in parts or PARTS:
+
+    def wait_for(self, *parts: str) -> None:
+        """Wait until each of these can be seen working."""
+        for part in parts:
             wait_until(lambda part=part: self._is_up(part), f"{part} is up; {self.log(part)}")
 
     def kill(self, *parts: str) -> None:
@@ -178,8 +189,13 @@ class Chain:
             for one in task_ids
         }
 
-    def get(self, url: str) -> httpx.Response:
-        return self._http.get(url)
+    def get(self, url: str, headers: dict[str, str] | None = None) -> httpx.Response:
+        return self._http.get(url, headers=headers)
+
+    def order(self, task_id: str, order: str, wait: float = 0) -> httpx.Response:
+        """`cancel` or `retry` at the relay."""
+        url = f"{self.relay}/tasks/{task_id}/{order}"
+        return self._http.post(url, params={"wait": wait}, headers={"X-API-Key": API_KEY})
 
     def run_again(self, task_id: str) -> httpx.Response:
         """What the button in the viewer does."""

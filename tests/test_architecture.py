@@ -28,6 +28,7 @@ ROOMS = {
     "fastapi": {"relay/"},
     "uvicorn": {"relay/server.py"},
     "flask": {"viewer/"},
+    "standardwebhooks": {"relay/auth.py", "relay/settings.py"},
     "waitress": {"viewer/__main__.py"},
     "honcho": {"worker/start.py"},
     "urllib3": {"worker/reporter.py", "worker/start.py"},

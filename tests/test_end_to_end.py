@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chain import Chain, wait_until
+from tests.chain import API_KEY, Chain, is_alive, wait_until
 
 DOCUMENTED = {
     "id",
@@ -151,6 +151,46 @@ def test_run_again_in_the_viewer_makes_the_next_attempt(chain: Chain) -> None:
     )
     assert (again["status"], again["output"]) == ("completed", "found it\n")
     assert chain.run_again("again").status_code == 409
+
+
+def test_a_running_task_shows_its_output_and_can_be_stopped_from_afar(chain: Chain) -> None:
+    # The second process has left the group of the first; it has to go as well.
+    line = "echo working; setsid sleep 300 & echo $! > child; exec sleep 300"
+    chain.command("shell", {"command": line, "timeout": 600}, task_id="long", wait=0)
+    wait_until(lambda: chain.task("long")["output"] == "working\n", "what it printed so far")
+    assert chain.task("long")["status"] == "running"
+    child = int((chain.project / "child").read_text())
+    assert is_alive(child)
+    answer = chain.order("long", "cancel", wait=20)
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    wait_until(lambda: not is_alive(child), "nothing of it is left", 3)
+    assert chain.order("long", "cancel").status_code == 409
+
+
+def test_a_failed_task_runs_again_from_afar(chain: Chain) -> None:
+    once = "test -e far && echo found it || { touch far; exit 1; }"
+    assert chain.command("shell", {"command": once}, task_id="far")["status"] == "failed"
+    answer = chain.order("far", "retry", wait=20).json()
+    assert (answer["status"], answer["attempt"], answer["output"]) == ("completed", 2, "found it\n")
+    assert chain.order("far", "retry").status_code == 409
+
+
+def test_the_machine_is_listed_with_what_it_does(chain: Chain) -> None:
+    (machine,) = chain.get(f"{chain.relay}/machines", headers={"X-API-Key": API_KEY}).json()["machines"]
+    assert (machine["name"], machine["online"], machine["waiting"]) == ("laptop", True, 0)
+
+
+def test_what_the_machine_never_got_is_cancelled_at_once(own_chain: Chain) -> None:
+    own_chain.start("relay")
+    own_chain.command("shell", {"command": "touch started"}, task_id="never", wait=0)
+    assert own_chain.task("never")["waiting_for"] == "offline"
+    answer = own_chain.order("never", "cancel")
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    own_chain.start("listener", "worker")
+    own_chain.command("shell", {"command": "echo next"}, task_id="next")
+    assert not (own_chain.project / "started").exists()
+    assert own_chain.order("never", "retry", wait=20).json()["status"] == "completed"
+    assert (own_chain.project / "started").exists()
 
 
 def test_a_command_waits_at_the_relay_while_the_machine_is_away(own_chain: Chain) -> None:

@@ -105,7 +105,8 @@ def refused(folder: Path, **settings: str) -> str:
     try:
         start.process.wait(20)
     finally:
-        end(start.process)
+        # Asked, not killed: honcho's own processes would be left behind.
+        end(start.process, signal.SIGINT)
     assert start.process.returncode != 0
     assert "Traceback" not in start.text()
     sentence = start.text().strip().splitlines()[-1]

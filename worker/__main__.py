@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sys
 import threading
-from datetime import UTC, datetime
+import time
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from relay.protocol import explain
 from worker import models, recovery
+from worker.clock import steady_clock, wall_clock
 from worker.policy import PolicyFile
 from worker.reporter import Reporter
 from worker.runner import Runner
 from worker.settings import Settings
 from worker.tasks import Queue
 
+log = logging.getLogger("worker")
+
 SWEEP_S = 5.0
+FORGET_EVERY = 720
+"""In rounds of SWEEP_S: once an hour."""
 INTERRUPT_S = 2.5
 LOOK = "Look at .env and docs/CONFIGURATION.md"
 
@@ -30,38 +37,42 @@ def main() -> None:
         settings = Settings.read()
         models.open_database(settings.sqlite_path)
         lock = recovery.hold_lock(settings.lock_path)
+        queue = Queue(Path(settings.queue_url))
     except ValidationError as problem:
         sys.exit(f"The worker cannot start: {explain(problem)}. {LOOK}")
     except (OSError, ValueError, models.CannotOpen, recovery.AlreadyRunning) as problem:
         sys.exit(f"The worker cannot start: {problem}. {LOOK}")
-    work(settings)
+    work(settings, queue)
     # Kept until the very end: while programs are being ended, nobody else may begin.
     assert lock
 
 
-def work(settings: Settings) -> None:
+def work(settings: Settings, queue: Queue) -> None:
     """Recover, then answer the bell until SIGTERM or SIGINT."""
-    queue = Queue(Path(settings.queue_url))
     marker = recovery.marker_of(settings.sqlite_path)
     reporter = Reporter(settings)
-    runner = Runner(PolicyFile(settings.policy_path), reporter, marker)
-    recovery.recover(queue, marker, _now())
+    runner = Runner(PolicyFile(settings.policy_path), reporter, marker, steady=steady_clock())
+    recovery.recover(queue, marker, wall_clock())
     reporter.start()
-    threading.Thread(target=_ring_forgotten, args=(queue,), name="sweeper", daemon=True).start()
-    logging.getLogger("worker").info("The worker runs up to %d tasks at a time.", settings.workers)
+    threading.Thread(target=_sweep, args=(queue, settings), name="sweeper", daemon=True).start()
+    log.info("The worker runs up to %d tasks at a time.", settings.workers)
     queue.consume(runner.run, settings.workers)
     runner.stop(INTERRUPT_S)
     reporter.stop(1)
 
 
-def _ring_forgotten(queue: Queue) -> None:
-    pause = threading.Event()
-    while not pause.wait(SWEEP_S):
-        recovery.ring_forgotten(queue, _now)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _sweep(queue: Queue, settings: Settings) -> None:
+    """What the worker does by itself, on a thread of its own."""
+    kept = timedelta(days=settings.retention_days)
+    for number in itertools.count():
+        try:
+            recovery.ring_forgotten(queue, wall_clock)
+            if number % FORGET_EVERY == 0:
+                recovery.forget(wall_clock() - kept)
+        except models.STORE_ERRORS as problem:
+            # A full disk or a long lock passes; the next round finds the same rows.
+            log.warning("The records cannot be looked after now (%s).", problem)
+        time.sleep(SWEEP_S)
 
 
 if __name__ == "__main__":

@@ -10,21 +10,34 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from relay.protocol import DEFAULT_TTL_S, Command, Reason, Status, Webhook, explain
+from relay.protocol import (
+    CANCEL,
+    COMMAND,
+    DEFAULT_TTL_S,
+    RETRY,
+    Command,
+    Reason,
+    Status,
+    TaskId,
+    Webhook,
+    explain,
+)
 from worker import models, moves
 from worker.admission import admit
+from worker.clock import steady_clock, wall_clock
 from worker.policy import PolicyFile, Rejected
 from worker.settings import Settings
 from worker.tasks import Queue
 
 log = logging.getLogger(__name__)
 
-COMMAND = "task_command"
+T = TypeVar("T", bound=BaseModel)
 
 
 CannotOpen = models.CannotOpen
@@ -49,7 +62,17 @@ def open_inbox(settings: Settings | None = None) -> Inbox:
     Raises ValidationError for wrong settings, models.CannotOpen for records that cannot be used."""
     settings = settings or Settings.read()
     models.open_database(settings.sqlite_path)
-    return Inbox(Queue(Path(settings.queue_url)), PolicyFile(settings.policy_path))
+    queue = Queue(Path(settings.queue_url))
+    return Inbox(queue, PolicyFile(settings.policy_path), steady=steady_clock())
+
+
+class Order(BaseModel):
+    """Which attempt of which task a "cancel" or a "run again" means: for the latter, the next one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task_id: TaskId
+    attempt: int = Field(ge=1)
 
 
 class Inbox:
@@ -59,11 +82,14 @@ class Inbox:
         self,
         queue: Queue,
         policy: PolicyFile,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] = wall_clock,
+        steady: Callable[[], datetime] | None = None,
     ) -> None:
+        """*now* is for what people read, *steady* for deadlines (`worker.clock`)."""
         self._queue = queue
         self._policy = policy
         self._now = now
+        self._steady = steady or now
 
     def take(self, webhook: Webhook) -> None:
         """Put a webhook on disk. When this returns, the relay may forget it.
@@ -75,14 +101,26 @@ class Inbox:
             raise Unavailable(f"the records cannot be written ({problem})") from None
 
     def _take(self, webhook: Webhook) -> None:
-        if webhook.event != COMMAND:
+        if webhook.event == COMMAND:
+            command = _read(Command, webhook)
+            self.accept(command, caller=webhook.caller, expires_in=webhook.expires_in)
+        elif webhook.event in {CANCEL, RETRY}:
+            self._obey(webhook.event, _read(Order, webhook))
+        else:
             self._keep(webhook)
-            return
-        try:
-            command = Command.model_validate(webhook.payload.get("data"))
-        except ValidationError as problem:
-            raise Unacceptable(f"The command cannot be read: {explain(problem)}") from None
-        self.accept(command, caller=webhook.caller, expires_in=webhook.expires_in)
+
+    def _obey(self, event: str, order: Order) -> None:
+        """Carry out an order about a task; a repeated one finds another attempt and changes nothing."""
+        task = models.get(order.task_id)
+        if task is None:
+            raise Unacceptable(f"There is no task {order.task_id!r} on this machine")
+        if event == CANCEL and task.attempt == order.attempt:
+            self.cancel(order.task_id)
+        elif event == RETRY and task.attempt == order.attempt - 1:
+            try:
+                self.retry(order.task_id)
+            except CannotRetry as problem:
+                raise Unacceptable(str(problem)) from None
 
     def accept(self, command: Command, *, caller: str, expires_in: float) -> models.Task:
         """Record *command* and ring for it. A repeated command changes nothing.
@@ -102,12 +140,30 @@ class Inbox:
         task = models.get(task_id)
         if task is None:
             raise CannotRetry(f"There is no task {task_id!r}")
-        renewed = moves.renew(task, self._now(), DEFAULT_TTL_S)
+        renewed = moves.renew(task, self._steady() + timedelta(seconds=DEFAULT_TTL_S))
         if renewed is None:
             raise CannotRetry(f"Only failed and cancelled tasks run again; this one is {task.status}")
         self._queue.ring(task_id)
         log.info("Task %s runs again (attempt %d).", task_id, renewed.attempt)
         return renewed
+
+    def cancel(self, task_id: str) -> None:
+        """Stop a task: one that waits ends at once, one that runs as soon as its program is gone.
+
+        A task that has ended stays as it is. Raises KeyError for a task that is not there."""
+        task = models.get(task_id)
+        if task is None:
+            raise KeyError(task_id)
+        if moves.cancel(task, self._now()) is None:
+            moves.ask_stop(task)
+        self._queue.ring(task_id)
+
+    def load(self) -> tuple[int, int]:
+        """How many tasks run, and how many wait for a free worker. Raises Unavailable."""
+        try:
+            return models.load()
+        except models.STORE_ERRORS as problem:
+            raise Unavailable(f"the records cannot be read ({problem})") from None
 
     def _insert(self, command: Command, digest: str, caller: str, expires_in: float) -> models.Task:
         now = self._now()
@@ -127,7 +183,7 @@ class Inbox:
             preview=preview,
             caller=caller,
             digest=digest,
-            expires_at=now + timedelta(seconds=expires_in),
+            expires_at=self._steady() + timedelta(seconds=expires_in),
             **(ended if refusal else {}),
         )
         # None: another process took the same command a moment ago.
@@ -156,3 +212,10 @@ class Inbox:
 def _digest(command: Command) -> str:
     asked = command.model_dump(mode="json", exclude={"sync"})
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _read(kind: type[T], webhook: Webhook) -> T:
+    try:
+        return kind.model_validate(webhook.payload.get("data"))
+    except ValidationError as problem:
+        raise Unacceptable(f"The {webhook.event} cannot be read: {explain(problem)}") from None

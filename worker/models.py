@@ -7,6 +7,7 @@ reads; `worker.moves` changes.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +17,10 @@ from peewee import (
     SQL,
     AutoField,
     Field,
+    FloatField,
     IntegerField,
     Model,
+    OperationalError,
     PeeweeException,
     SqliteDatabase,
     TextField,
@@ -27,6 +30,7 @@ from peewee import (
 from relay.protocol import Status
 
 SCHEMA_VERSION = 1
+PATIENCE_S = 5.0
 
 # IMMEDIATE, because a transaction that reads first and writes later fails at once when
 # another process wrote in between, whatever the busy timeout is.
@@ -72,6 +76,7 @@ class Task(_Table):
     attempt = IntegerField(default=1)
     expires_at = UTCField()
     owner = TextField(null=True)  #: which worker runs it
+    stop_attempt = IntegerField(null=True)  #: the attempt that somebody asked to stop
     rev = IntegerField(index=True)
     reported_rev = IntegerField(default=0)
 
@@ -114,6 +119,16 @@ class Event(_Table):
         table_name = "events"
 
 
+class Boot(_Table):
+    """What the wall clock said when the machine was started, once for each start of it."""
+
+    id = TextField(primary_key=True)
+    origin = FloatField()
+
+    class Meta:
+        table_name = "boots"
+
+
 STORE_ERRORS = (PeeweeException, sqlite3.Error)
 """What reading or writing a database of ours may raise; the queue's file speaks plain sqlite3."""
 
@@ -133,12 +148,12 @@ def open_database(path: Path) -> None:
         pragmas={"journal_mode": "wal", "synchronous": "full", "busy_timeout": 5_000},
     )
     try:
-        database.connect(reuse_if_open=True)
+        _connect()
         path.chmod(0o600)
         version = database.pragma("user_version")
         if version < SCHEMA_VERSION:
             with database.atomic():
-                database.create_tables([Task, Attempt, Event])
+                database.create_tables([Task, Attempt, Event, Boot])
                 database.pragma("user_version", SCHEMA_VERSION)
     except PeeweeException as problem:
         raise CannotOpen(f"the records in {path} cannot be used ({problem})") from None
@@ -146,6 +161,21 @@ def open_database(path: Path) -> None:
         raise CannotOpen(
             f"{path} has schema {version} and this program knows {SCHEMA_VERSION}; update ai-webhook"
         )
+
+
+def _connect() -> None:
+    # Turning a fresh file to WAL fails at once, whatever the busy timeout is, when another process
+    # does the same; listener, worker and viewer do on a first start.
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            database.connect(reuse_if_open=True)
+        except OperationalError as problem:
+            if "locked" not in str(problem) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def output_dir() -> Path:
@@ -175,6 +205,24 @@ def with_status(*statuses: Status) -> Iterable[Task]:
     """Tasks in these statuses, oldest first."""
     found: Iterable[Task] = Task.select().where(Task.status.in_(statuses)).order_by(Task.seq)
     return found
+
+
+def is_stop_asked(task: Task) -> bool:
+    """Whether somebody asked to stop the attempt that *task* shows."""
+    asked = (Task.id == task.id) & (Task.stop_attempt == task.attempt)
+    return bool(Task.select(Task.seq).where(asked).exists())
+
+
+def load() -> tuple[int, int]:
+    """How many tasks run, and how many wait for a free worker."""
+    running = Task.select().where(Task.status == Status.RUNNING).count()
+    return running, Task.select().where(Task.status == Status.PENDING).count()
+
+
+def origin_of(boot: str, proposed: float) -> float:
+    """The wall clock at the start of the machine called *boot*: what the first asker proposed."""
+    Boot.insert(id=boot, origin=proposed).on_conflict_ignore().execute()
+    return Boot.get_by_id(boot).origin
 
 
 def latest_rev() -> int:

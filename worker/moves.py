@@ -4,12 +4,18 @@ that want to move a task only one wins, and a late one changes nothing.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from relay.protocol import Reason, Status, sources
-from worker.models import Attempt, Event, Task, database, next_rev
+from worker.models import Attempt, Event, Task, database, next_rev, output_path
 
+WRITING = threading.RLock()
+"""Held by the thread of this process that writes. SQLite itself lets the others sleep and look
+again, which is many times slower than being woken when the lock is free."""
 EXPIRED = "It was not started in time; say it again if it is still wanted"
 INTERRUPTED = "The worker stopped while it ran; nothing was repeated. Run it again if that is safe"
 
@@ -20,14 +26,16 @@ def insert(now: datetime, **values: Any) -> Task | None:  # Any: one value per c
     return _only(insertion)
 
 
-def claim(task_id: str, owner: str, now: datetime) -> Task | None:
+def claim(task_id: str, owner: str, now: datetime, steady: datetime | None = None) -> Task | None:
     """Take a waiting task for *owner*. None when there is nothing to run: it was taken, ended or
-    never there, or its time had passed, in which case it ends as expired here."""
+    never there, or its time had passed on the clock of *steady* (default: *now*), in which case
+    it ends as expired here."""
+    steady = steady or now
     values = {"owner": owner, "started_at": now}
-    if task := _move(task_id, Status.RUNNING, values, Task.expires_at > now):
+    if task := _move(task_id, Status.RUNNING, values, Task.expires_at > steady):
         return task
     late = {"reason": Reason.EXPIRED, "error": EXPIRED, "completed_at": now}
-    _move(task_id, Status.FAILED, late, (Task.status == Status.PENDING) & (Task.expires_at <= now))
+    _move(task_id, Status.FAILED, late, (Task.status == Status.PENDING) & (Task.expires_at <= steady))
     return None
 
 
@@ -39,6 +47,24 @@ def finish(task: Task, status: Status, now: datetime, **values: Any) -> Task | N
     return _move(task.id, status, {"completed_at": now, "owner": None, **values}, mine)
 
 
+def cancel(task: Task, now: datetime) -> Task | None:
+    """End a task that has not been started; None when it is not waiting any more."""
+    waits = Task.status.in_([Status.PENDING, Status.AWAITING_APPROVAL])
+    return _move(task.id, Status.CANCELLED, {"completed_at": now}, waits & (Task.attempt == task.attempt))
+
+
+def ask_stop(task: Task) -> bool:
+    """Ask the worker to stop the attempt that *task* shows; False when it does not run."""
+    runs = (Task.id == task.id) & (Task.status == Status.RUNNING) & (Task.attempt == task.attempt)
+    return bool(Task.update(stop_attempt=task.attempt).where(runs).execute())
+
+
+def touch(task: Task) -> None:
+    """There is something new to tell about a running task: it has printed more."""
+    runs = (Task.id == task.id) & (Task.status == Status.RUNNING)
+    Task.update(rev=next_rev()).where(runs).execute()
+
+
 def interrupt_running(now: datetime) -> list[Task]:
     """End every running task as interrupted; for a worker that starts and finds them without owner."""
     found = Task.select().where(Task.status == Status.RUNNING)
@@ -47,18 +73,20 @@ def interrupt_running(now: datetime) -> list[Task]:
     return [task for task in ended if task is not None]
 
 
-def renew(task: Task, now: datetime, ttl: float) -> Task | None:
-    """Make attempt n+1 of an ended task and keep attempt n. None when it may not run again now."""
-    with database.atomic():
+def renew(task: Task, expires_at: datetime) -> Task | None:
+    """Make attempt n+1 of a task that ended badly and keep attempt n. None when it may not run again now."""
+    with WRITING, database.atomic():
+        # As the row stands now: *task* may have been read while it still ran.
+        badly = Task.status.in_([Status.FAILED, Status.CANCELLED])
+        ended = Task.get_or_none((Task.id == task.id) & (Task.attempt == task.attempt) & badly)
+        if ended is None:
+            return None
         values = {
-            "attempt": task.attempt + 1, "expires_at": now + timedelta(seconds=ttl),
+            "attempt": task.attempt + 1, "expires_at": expires_at,
             "reason": None, "error": None, "output_data": None, "started_at": None, "completed_at": None,
         }  # fmt: skip
-        renewed = _move(task.id, Status.PENDING, values, Task.attempt == task.attempt)
-        if renewed is not None:
-            kept = {name: getattr(task, name) for name in _KEPT}
-            Attempt.create(task_id=task.id, **kept)
-    return renewed
+        Attempt.create(task_id=ended.id, **{name: getattr(ended, name) for name in _KEPT})
+        return _move(ended.id, Status.PENDING, values, Task.attempt == ended.attempt)
 
 
 _KEPT = ("attempt", "status", "reason", "error", "output_data", "started_at", "completed_at")
@@ -69,9 +97,33 @@ def keep_event(**values: Any) -> None:
     Event.insert(**values).on_conflict_ignore().execute()
 
 
-def mark_reported(task_id: str, rev: int) -> None:
-    """The relay has the news up to *rev*; newer news stays unreported."""
-    Task.update(reported_rev=rev).where((Task.id == task_id) & (Task.reported_rev < rev)).execute()
+def forget(before: datetime, limit: int) -> tuple[list[Path], bool]:
+    """Delete up to *limit* tasks that ended before *before*, with their attempts, and as many
+    events. Returns the files with what they printed, and whether there may be more to delete."""
+    old = list(Task.select().where((Task.completed_at < before) & _is_told()).limit(limit))
+    paths = [output_path(task, attempt) for task in old for attempt in range(1, task.attempt + 1)]
+    ids = [task.id for task in old]
+    events = [event.id for event in Event.select(Event.id).where(Event.received_at < before).limit(limit)]
+    with WRITING, database.atomic():
+        Task.delete().where(Task.id.in_(ids)).execute()
+        Attempt.delete().where(Attempt.task_id.in_(ids)).execute()
+        Event.delete().where(Event.id.in_(events)).execute()
+    return paths, bool(ids or events)
+
+
+def _is_told() -> Any:  # Any: as above
+    """The relay knows how it ended; what it does not know must not be forgotten."""
+    return Task.reported_rev >= Task.rev
+
+
+def mark_reported(news: Sequence[tuple[str, int]]) -> None:
+    """The relay has the news of these tasks, as `(id, rev)`; newer news stays unreported."""
+    if not news:
+        return
+    with WRITING, database.atomic():
+        for task_id, rev in news:
+            behind = (Task.id == task_id) & (Task.reported_rev < rev)
+            Task.update(reported_rev=rev).where(behind).execute()
 
 
 def _move(task_id: str, target: Status, values: dict[str, Any], when: Any) -> Task | None:  # Any: as above
@@ -82,5 +134,6 @@ def _move(task_id: str, target: Status, values: dict[str, Any], when: Any) -> Ta
 
 def _only(change: Any) -> Task | None:  # Any: as above
     # All rows are fetched: SQLite commits a statement with RETURNING when it has been read to its end.
-    rows = list(change.returning(Task).execute())
+    with WRITING:
+        rows = list(change.returning(Task).execute())
     return rows[0] if rows else None

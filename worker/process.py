@@ -91,6 +91,9 @@ def run(
         ending = _follow(child, reader, started + timeout, stop)
         if ending is not Ending.EXITED or reader.is_open or _group_is_alive(child.pid):
             end_tree(child, marker)
+        else:
+            # A daemon that left the group and holds no pipe shows nowhere else.
+            sweep(marker)
         reader.finish()
         return Completed(
             ending,
@@ -161,10 +164,11 @@ def _start(
     with child:
         try:
             yield child
-        finally:
-            # A full disk, a bug: whatever went wrong in between, nothing is left running.
-            if child.poll() is None:
-                end_tree(child, marker)
+        except BaseException:
+            # A full disk, a bug: whatever went wrong, nothing is left running, not even what the
+            # program itself had left behind.
+            end_tree(child, marker)
+            raise
 
 
 @contextmanager

@@ -84,7 +84,7 @@ class _Missing(Rejected):
 
 
 def _refuse_strange(working_dir: str) -> None:
-    if not working_dir or any(unicodedata.category(char) == "Cc" for char in working_dir):
+    if not working_dir or any(unicodedata.category(char) in {"Cc", "Cs"} for char in working_dir):
         raise Rejected("working_dir is empty or holds control characters; give a plain path")
     if working_dir.startswith("~") or "$" in working_dir:
         raise Rejected(f"working_dir {working_dir!r} is not expanded; write the path out")

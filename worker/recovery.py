@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,8 +17,12 @@ from worker.tasks import Queue
 
 log = logging.getLogger(__name__)
 
+LOOKED_AT_S = 0.3
 FORGOTTEN = timedelta(seconds=5)
 """A task that has waited so long with an empty queue has lost its ring."""
+
+
+FORGET_BATCH = 200
 
 
 class AlreadyRunning(Exception):
@@ -27,11 +32,13 @@ class AlreadyRunning(Exception):
 def hold_lock(path: Path) -> int:
     """Be the only worker on these records until this process ends. Raises AlreadyRunning."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise AlreadyRunning(f"Another worker is running on these records ({path} is locked)") from None
+    deadline = time.monotonic() + LOOKED_AT_S
+    while not _locks(lock, fcntl.LOCK_EX):
+        # Somebody who asks `is_locked` holds it as well, for an instant.
+        if time.monotonic() > deadline:
+            os.close(lock)
+            raise AlreadyRunning(f"Another worker is running on these records ({path} is locked)")
+        time.sleep(0.01)
     return lock
 
 
@@ -39,11 +46,19 @@ def is_locked(path: Path) -> bool:
     """Whether a worker is running on these records."""
     if not path.exists():
         return False
+    lock = os.open(path, os.O_RDONLY)
     try:
-        os.close(hold_lock(path))
-    except AlreadyRunning:
-        return True
-    return False
+        return not _locks(lock, fcntl.LOCK_SH)
+    finally:
+        os.close(lock)
+
+
+def _locks(lock: int, kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def marker_of(path: Path) -> str:
@@ -71,3 +86,12 @@ def ring_forgotten(queue: Queue, now: Callable[[], datetime]) -> None:
     for task in models.with_status(Status.PENDING):
         if task.created_at < now() - FORGOTTEN:
             queue.ring(task.id)
+
+
+def forget(before: datetime) -> None:
+    """Delete what ended, and what came, before *before*, in small batches: nobody waits for a long one."""
+    more = True
+    while more:
+        paths, more = moves.forget(before, FORGET_BATCH)
+        for path in paths:
+            path.unlink(missing_ok=True)

@@ -10,12 +10,13 @@ import json
 import logging
 import random
 import threading
+import time
 from http import HTTPStatus
 from pathlib import Path
 
 import urllib3
 
-from relay.protocol import MAX_OUTPUT_CHARS, Report
+from relay.protocol import MAX_OUTPUT_CHARS, Report, Status
 from worker import models, moves
 from worker.settings import Settings
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 """How often the rows are looked at when nobody rings: other processes write rows, too."""
+TAIL_S = 2.0
+"""How often a running task that prints is reported."""
 MAX_PAUSE_S = 15.0
 _BATCH = 50
 _TAIL_BYTES = 4 * MAX_OUTPUT_CHARS
@@ -38,6 +41,8 @@ class Reporter:
     def __init__(self, settings: Settings) -> None:
         self._url = settings.relay_address
         self._bell = threading.Event()
+        self._touched = time.monotonic()
+        self._sizes: dict[tuple[str, int], int] = {}
         self._stopping = threading.Event()
         self._pool = urllib3.PoolManager(
             num_pools=1,
@@ -45,7 +50,7 @@ class Reporter:
                 "Authorization": f"Bearer {settings.own_key}",
                 "Content-Type": "application/json",
             },
-            timeout=urllib3.Timeout(connect=5, read=15),
+            timeout=urllib3.Timeout(connect=5, read=6),
             # One quick repetition: a kept-open connection may have been closed meanwhile. A
             # redirect is refused, because the key must not travel to another host.
             retries=urllib3.Retry(1, redirect=0, status=0, backoff_factor=0),
@@ -71,6 +76,7 @@ class Reporter:
             self._bell.wait(LOOK_S)
             self._bell.clear()
             try:
+                self._touch_running()
                 self._send_all()
                 failures = 0
             except Away as away:
@@ -84,11 +90,28 @@ class Reporter:
                 log.exception("Reports could not be sent; trying again.")
                 self._stopping.wait(MAX_PAUSE_S)
 
+    def _touch_running(self) -> None:
+        """Every TAIL_S seconds, let running tasks that printed more be reported again."""
+        if time.monotonic() - self._touched < TAIL_S:
+            return
+        self._touched = time.monotonic()
+        sizes: dict[tuple[str, int], int] = {}
+        for task in models.with_status(Status.RUNNING):
+            path = models.output_path(task)
+            sizes[task.id, task.attempt] = size = path.stat().st_size if path.exists() else 0
+            if size != self._sizes.get((task.id, task.attempt), 0):
+                moves.touch(task)
+        self._sizes = sizes
+
     def _send_all(self) -> None:
         while waiting := models.unreported(_BATCH):
-            for task in waiting:
-                self._send(task)
-                moves.mark_reported(task.id, task.rev)
+            told: list[tuple[str, int]] = []
+            try:
+                for task in waiting:
+                    self._send(task)
+                    told.append((task.id, task.rev))
+            finally:
+                moves.mark_reported(told)
 
     def _send(self, task: models.Task) -> None:
         try:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 
 from relay.protocol import Reason, Status
 from worker import models, moves
 from worker.actions.base import Job, Outcome
 from worker.admission import admit
+from worker.clock import wall_clock
 from worker.policy import PolicyFile, Rejected
 from worker.process import CannotStart
 from worker.reporter import Reporter
 
 log = logging.getLogger(__name__)
+
+LOOK_S = 0.3
+"""How often a running task looks whether somebody asked to stop it."""
 
 
 class Runner:
@@ -28,13 +33,16 @@ class Runner:
         policy: PolicyFile,
         reporter: Reporter,
         marker: str,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] = wall_clock,
+        steady: Callable[[], datetime] | None = None,
     ) -> None:
-        """*marker* is this worker's own; every program it starts carries it in its environment."""
+        """*marker* is this worker's own; every program it starts carries it in its environment.
+        *now* is for what people read, *steady* for deadlines (`worker.clock`)."""
         self._policy = policy
         self._reporter = reporter
         self._marker = marker
         self._now = now
+        self._steady = steady or now
         self._stopping = threading.Event()
         self._idle = threading.Condition()
         self._busy = 0
@@ -45,7 +53,7 @@ class Runner:
         if self._stopping.is_set():
             return  # It waits for the next worker.
         with self._counted():
-            task = moves.claim(task_id, self._marker, self._now())
+            task = moves.claim(task_id, self._marker, self._now(), self._steady())
             if task is not None:
                 log.info("Task %s starts (attempt %d).", task.id, task.attempt)
                 self._record(task, self._attempt(task))
@@ -65,7 +73,7 @@ class Runner:
                 directory=admission.place.directory,
                 log=models.output_path(task),
                 marker=f"{self._marker}:{task.seq}-{task.attempt}",
-                stop=self._stopping.is_set,
+                stop=self._stop_for(task),
             )
             return admission.action.run(job)
         except (Rejected, CannotStart) as refusal:
@@ -77,10 +85,25 @@ class Runner:
             log.exception("Task %s met a fault of ours.", task.id)
             return Outcome(Status.FAILED, Reason.ERROR, "A fault of ours; the worker's log has the details")
 
+    def _stop_for(self, task: models.Task) -> Callable[[], bool]:
+        """What the running program's module asks ten times a second; the row only now and then."""
+        looked = time.monotonic()
+
+        def stop() -> bool:
+            nonlocal looked
+            if self._stopping.is_set():
+                return True
+            if time.monotonic() - looked < LOOK_S:
+                return False
+            looked = time.monotonic()
+            return models.is_stop_asked(task)
+
+        return stop
+
     def _record(self, task: models.Task, outcome: Outcome) -> None:
         values = {"reason": outcome.reason, "error": outcome.error}
         status = outcome.status
-        if self._stopping.is_set() and status is Status.CANCELLED:
+        if status is Status.CANCELLED and not models.is_stop_asked(task):
             status, values = Status.FAILED, {"reason": Reason.INTERRUPTED, "error": moves.INTERRUPTED}
         output_data = {**outcome.output_data, "headline": outcome.headline}
         ended = moves.finish(

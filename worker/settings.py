@@ -26,6 +26,7 @@ class Settings(BaseModel):
     queue_url: str = "queue.db"
     policy_path: Path = Path("policy.toml")
     workers: int = Field(default=4, ge=1, le=64)
+    retention_days: float = Field(default=30, gt=0)
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Self:

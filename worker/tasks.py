@@ -21,6 +21,8 @@ from huey.registry import Message
 from huey.serializer import Serializer
 from huey.storage import SqliteStorage
 
+from worker.models import STORE_ERRORS, CannotOpen
+
 LOOK_S = 1.0
 """Workers look at the table this often even if no wake-up came."""
 STOP_S = 1.5
@@ -31,14 +33,18 @@ class Queue:
     """Rings for tasks, from any process; and answers the bell, in the worker."""
 
     def __init__(self, path: Path) -> None:
+        """Open the queue at *path*, and make it when it is not there. Raises models.CannotOpen."""
         self._run: Callable[[str], None] | None = None
-        self._huey = Huey(
-            "ai-webhook",
-            results=False,
-            serializer=_JSONSerializer(),
-            storage_class=_WakingStorage,
-            filename=str(path),
-        )
+        try:
+            self._huey = Huey(
+                "ai-webhook",
+                results=False,
+                serializer=_JSONSerializer(),
+                storage_class=_WakingStorage,
+                filename=str(path),
+            )
+        except (OSError, *STORE_ERRORS) as problem:
+            raise CannotOpen(f"the queue in {path} cannot be used ({problem})") from None
         self._huey.task(name="run_task")(self._answer)
         self._task_class = next(iter(self._huey._registry._registry.values()))  # noqa: SLF001
 

@@ -20,7 +20,7 @@ Access = Literal["read", "write"]
 MAX_ITEMS = 100
 MAX_ITEM_CHARS = 8_192
 
-_NUMBER = re.compile(r"\d{1,6}")
+_NUMBER = re.compile(r"[0-9]{1,6}")
 _TEXT = re.compile(r"[^-\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,200}")
 _DATE = re.compile(r"[\w][\w :,+./-]{0,59}")
 _STYLE = re.compile(r"oneline|short|medium|full|fuller|reference|raw")
@@ -156,6 +156,9 @@ def _parse(subcommand: str, rule: Rule, words: Sequence[str]) -> tuple[list[str]
     while rest:
         word = rest.pop(0)
         if word == "--":
+            if rule.positionals is not None or rule.most == 0:
+                # What follows would be names of branches and remotes all the same, but unchecked.
+                raise Rejected(f"git {subcommand} takes no paths, so -- is not allowed here")
             return options, positionals, [_path(subcommand, path) for path in rest]
         if word.startswith("-") and not (word == "-" and subcommand == "switch"):
             options += _option(subcommand, rule, word, rest)

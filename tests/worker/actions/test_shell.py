@@ -1,0 +1,104 @@
+"""shell: a string through /bin/sh, a list as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from relay.protocol import Reason, Status
+from worker import actions, process
+from worker.actions.base import Outcome
+from worker.actions.shell import Shell
+
+Do = Callable[..., Outcome]
+
+
+def test_a_string_is_for_the_shell(do: Do, project: Path) -> None:
+    outcome = do("shell", command="echo $((6 * 7)) | cat; pwd")
+    assert outcome.output_data["stdout"] == f"42\n{project}\n"
+    assert (outcome.status, outcome.headline) == (Status.COMPLETED, str(project))
+
+
+def test_a_list_is_a_program_and_its_words(do: Do) -> None:
+    assert do("shell", command=["echo", "$((6 * 7))", "|", "*"]).output_data["stdout"] == "$((6 * 7)) | *\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "status"), [("exit 3", 3), (["false"], 1), ("nonsense-command", 127), ("kill -9 $$", -9)]
+)
+def test_only_zero_is_a_success(do: Do, command: str | list[str], status: int) -> None:
+    outcome = do("shell", command=command)
+    assert (outcome.status, outcome.reason) == (Status.FAILED, Reason.EXIT_STATUS)
+    assert outcome.output_data["returncode"] == status
+    assert str(status) in str(outcome.error)
+
+
+def test_the_error_has_the_last_words_and_errors_speak_first(do: Do) -> None:
+    outcome = do("shell", command="echo fine; echo 'disk is full' >&2; exit 1")
+    assert outcome.error == "It ended with exit status 1: disk is full"
+    assert outcome.headline == "disk is full"
+    assert do("shell", command="echo result; echo warning >&2").headline == "result"
+    assert do("shell", command="exit 2").error == "It ended with exit status 2 and printed nothing"
+
+
+def test_a_missing_program_is_a_refusal(do: Do) -> None:
+    assert "no-such-program" in str(do("shell", command=["no-such-program"]))
+
+
+def test_time_is_up(do: Do) -> None:
+    outcome = do("shell", command="echo begun; sleep 300", timeout=0.3)
+    assert (outcome.status, outcome.reason) == (Status.FAILED, Reason.TIMED_OUT)
+    assert "0.3 seconds" in str(outcome.error)
+    assert outcome.output_data["stdout"] == "begun\n"
+
+
+def test_too_much_output_is_an_error(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "MAX_OUTPUT_BYTES", 1_048_576)
+    outcome = do("shell", command=["yes"])
+    assert (outcome.status, outcome.reason) == (Status.FAILED, Reason.ERROR)
+    assert "1 MiB" in str(outcome.error)
+
+
+def test_what_is_spoken_of_wild_output_is_short(do: Do) -> None:
+    outcome = do("shell", command="head -c 100000 /dev/zero | tr '\\0' x")
+    assert outcome.headline is not None
+    assert len(outcome.headline) <= 200
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {}, {"command": ""}, {"command": []}, {"command": {}}, {"command": "x" * 16_385},
+        {"command": ["x"] * 201},
+        {"command": "ls", "timeout": 0}, {"command": "ls", "timeout": -1},
+        {"command": "ls", "timeout": 7_201},
+        {"command": "ls", "timeout": float("nan")}, {"command": "ls", "timeout": "soon"},
+        {"command": "ls", "cwd": "/"},
+        {"command": [1]}, {"comand": "ls"}, {"command": "ls", "project": 5},
+        {"command": "ls", "working_dir": ["x"]},
+    ],
+)  # fmt: skip
+def test_wrong_parameters_are_refused_with_their_name(params: dict[str, object]) -> None:
+    with pytest.raises(actions.Rejected, match="parameters of shell are not right") as why:
+        actions.parse("shell", params)
+    wrong = next(
+        name
+        for name in ("comand", "cwd", "timeout", "project", "working_dir", "command")
+        if name in params or not params
+    )
+    assert (wrong if params else "command") in str(why.value)
+
+
+def test_a_text_number_is_a_number_for_people_who_talk_to_assistants() -> None:
+    action = actions.parse("shell", {"command": "ls", "timeout": "5"})
+    assert action.timeout == 5
+
+
+@pytest.mark.parametrize(
+    ("command", "preview"), [("ls | wc", "ls | wc"), (["echo", "a b", "$x"], "echo 'a b' '$x'")]
+)
+def test_the_preview_is_what_would_run(command: str | list[str], preview: str) -> None:
+    action = Shell.model_validate({"command": command})
+    assert (action.preview, action.scope) == (preview, "shell.full")

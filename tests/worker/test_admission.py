@@ -1,0 +1,55 @@
+"""May this run here? Parameters, directory and policy in one answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from worker.admission import admit
+from worker.policy import Policy, Project, Rejected
+
+
+def test_what_may_run_comes_with_its_place(rules: Policy, project: Path) -> None:
+    admission = admit(rules, "git", {"command": "git status", "working_dir": "docs", "project": "my garden"})
+    assert admission.action.scope == "git.read"
+    assert (admission.place.name, admission.place.directory) == ("garden", project / "docs")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "action_type", "params", "ok"),
+    [
+        ({"git": "read"}, "git", {"command": "git log"}, True),
+        ({"git": "read"}, "git", {"command": "git add ."}, False),
+        ({"git": "read"}, "git", {"command": "git branch new"}, False),
+        ({"git": "read"}, "git", {"command": "git fetch"}, False),
+        ({"git": "off"}, "git", {"command": "git log"}, False),
+        ({"git": "write"}, "git", {"command": "git add ."}, True),
+        ({"git": "write"}, "shell", {"command": "ls"}, False),
+        ({"shell": "full"}, "shell", {"command": "ls"}, True),
+        ({"claude": ["review"]}, "claude_code", {"prompt": "x"}, True),
+        ({"claude": ["review"]}, "claude_code", {"prompt": "x", "mode": "edit"}, False),
+    ],
+)
+def test_the_policy_of_the_project_decides(
+    project: Path, allowed: dict[str, object], action_type: str, params: dict[str, object], ok: bool
+) -> None:
+    policy = Policy(version=1, projects={"garden": Project.model_validate({"path": str(project), **allowed})})
+    if ok:
+        assert admit(policy, action_type, params).place.name == "garden"
+    else:
+        with pytest.raises(Rejected, match="Project garden does not allow"):
+            admit(policy, action_type, params)
+
+
+def test_the_innermost_project_decides_for_an_absolute_directory(project: Path) -> None:
+    policy = Policy(
+        version=1,
+        projects={
+            "garden": Project(path=str(project), shell="full"),
+            "docs": Project(path=str(project / "docs"), shell="off"),
+        },
+    )
+    admit(policy, "shell", {"command": "ls", "working_dir": str(project)})
+    with pytest.raises(Rejected, match="Project docs does not allow"):
+        admit(policy, "shell", {"command": "ls", "working_dir": str(project / "docs")})

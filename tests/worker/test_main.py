@@ -1,0 +1,164 @@
+"""`python -m worker` as a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from relay.protocol import Command
+from tests.chain import MACHINE_KEY, ROOT, end, is_alive, wait_until
+from worker import models, process
+from worker.inbox import Inbox, open_inbox
+from worker.recovery import marker_of
+from worker.settings import Settings
+
+
+@pytest.fixture
+def machine(tmp_path: Path, policy_path: Path) -> Iterator[Inbox]:
+    """The machine's inbox on the files that a worker in this folder uses."""
+    own = {
+        "MACHINE_KEY": MACHINE_KEY,
+        "SQLITE_PATH": str(tmp_path / "tasks.db"),
+        "QUEUE_URL": str(tmp_path / "queue.db"),
+    }
+    inbox = open_inbox(Settings.read(own | {"POLICY_PATH": str(policy_path)}))
+    yield inbox
+    inbox._queue._huey.storage.close()
+    models.database.close()
+    process.sweep(marker_of(tmp_path / "tasks.db"))
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    begun: list[subprocess.Popen[str]] = []
+
+    def _start(**settings: str) -> subprocess.Popen[str]:
+        # Nobody listens on port 9: the relay is away.
+        own = {"PYTHONPATH": str(ROOT), "MACHINE_KEY": MACHINE_KEY, "PORT": "9", **settings}
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "worker"],
+            cwd=tmp_path,
+            env={**os.environ, **own},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        begun.append(worker)
+        return worker
+
+    yield _start
+    for worker in begun:
+        end(worker)
+        assert worker.stderr is not None
+        worker.stderr.close()
+
+
+def accept(machine: Inbox, task_id: str, command: str) -> None:
+    asked = Command(task_id=task_id, action_type="shell", params={"command": command})
+    machine.accept(asked, caller="phone", expires_in=600)
+
+
+def state(task_id: str) -> tuple[str, str | None]:
+    task = models.get(task_id)
+    assert task is not None
+    return task.status, task.reason
+
+
+def pid_in(path: Path) -> int:
+    return int(wait_until(lambda: path.exists() and path.read_text().strip(), f"{path.name} is written"))
+
+
+def test_what_was_accepted_before_and_during_its_life_is_run(
+    machine: Inbox, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    accept(machine, "before", "echo before")
+    worker = start()
+    wait_until(lambda: state("before")[0] == "completed", "the first is done")
+    accept(machine, "during", "echo during")
+    wait_until(lambda: state("during")[0] == "completed", "the second is done")
+    worker.terminate()
+    assert worker.wait(10) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_ends_within_five_seconds_with_every_program_and_says_so(
+    machine: Inbox, start: Callable[..., subprocess.Popen[str]], tmp_path: Path, number: signal.Signals
+) -> None:
+    worker = start()
+    accept(machine, "deaf", f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.05; done")
+    pid = pid_in(tmp_path / "pid")
+    begun = time.monotonic()
+    worker.send_signal(number)
+    assert worker.wait(10) == 0
+    assert time.monotonic() - begun < 5, "honcho kills after five seconds"
+    assert not is_alive(pid)
+    assert state("deaf") == ("failed", "interrupted")
+
+
+def test_after_a_kill_the_next_worker_ends_the_program_and_says_so(
+    machine: Inbox, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    worker = start()
+    accept(machine, "cut", f"echo ran >> {tmp_path}/ledger; echo $$ > {tmp_path}/pid; exec sleep 300")
+    pid = pid_in(tmp_path / "pid")
+    worker.send_signal(signal.SIGKILL)
+    worker.wait(10)
+    assert is_alive(pid)
+    accept(machine, "next", "true")
+    start()
+    wait_until(lambda: state("next")[0] == "completed", "the next worker works")
+    assert state("cut") == ("failed", "interrupted")
+    assert not is_alive(pid)
+    assert (tmp_path / "ledger").read_text() == "ran\n"
+
+
+def test_a_second_worker_is_refused_with_one_sentence(
+    machine: Inbox, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    accept(machine, "t", "true")
+    start()
+    wait_until(lambda: state("t")[0] == "completed", "the first works")
+    second = start()
+    _, said = second.communicate(timeout=20)
+    assert second.returncode == 1
+    assert "Another worker" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"MACHINE_KEY": ""}, "MACHINE_KEY"), ({"WORKERS": "none"}, "WORKERS"),
+        ({"QUEUE_URL": "redis://x"}, "QUEUE_URL"),
+        ({"SQLITE_PATH": "nowhere/tasks.db"}, "nowhere"), ({"QUEUE_URL": "nowhere/queue.db"}, "nowhere"),
+    ],
+)  # fmt: skip
+def test_a_start_that_cannot_be_is_one_sentence(
+    start: Callable[..., subprocess.Popen[str]], settings: dict[str, str], word: str
+) -> None:
+    worker = start(**settings)
+    _, said = worker.communicate(timeout=20)
+    assert worker.returncode == 1
+    assert word in said
+    assert "Traceback" not in said
+    assert len(said.strip().splitlines()) == 1, said
+
+
+def test_records_of_a_newer_version_are_refused(
+    machine: Inbox, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    file = sqlite3.connect(tmp_path / "tasks.db")
+    file.execute("PRAGMA user_version = 99")
+    file.close()
+    worker = start()
+    _, said = worker.communicate(timeout=20)
+    assert worker.returncode == 1
+    assert "update ai-webhook" in said
+    assert "Traceback" not in said

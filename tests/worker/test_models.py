@@ -1,0 +1,142 @@
+"""The records' file: columns, durability, versions."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from relay.protocol import Status
+from tests.chain import ROOT
+from tests.worker.conftest import NOW
+from worker import models, moves
+from worker.models import CannotOpen, Task
+
+Add = Callable[..., Task]
+
+
+def test_the_documented_columns_are_there_by_name(records: Path, add: Add) -> None:
+    add("e2e_test")
+    outside = sqlite3.connect(records)
+    outside.row_factory = sqlite3.Row
+    row = outside.execute("SELECT * FROM tasks WHERE id='e2e_test'").fetchone()
+    outside.close()
+    assert set(row.keys()) >= {
+        "id", "action_type", "status", "input_data", "output_data", "error", "created_at", "started_at",
+        "completed_at",
+    }  # fmt: skip
+    assert (row["status"], row["created_at"]) == ("pending", "2026-03-01 12:00:00.000000")
+
+
+def test_every_commit_is_synced_and_only_the_owner_may_read(records: Path, add: Add) -> None:
+    assert models.database.pragma("journal_mode") == "wal"
+    assert models.database.pragma("synchronous") == 2, "FULL"
+    add("t")
+    for path in records.parent.glob("tasks.db*"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+def test_unreported_news_are_found_by_the_partial_index(records: Path, add: Add) -> None:
+    add("t")
+    query = Task.select().where(models.SQL("reported_rev < rev")).order_by(Task.rev).limit(5)
+    plan = str(models.database.execute_sql("EXPLAIN QUERY PLAN " + query.sql()[0], query.sql()[1]).fetchall())
+    assert "tasks_unreported" in plan
+    assert "TEMP B-TREE" not in plan
+
+
+def test_a_file_of_a_newer_version_is_refused_and_left_alone(records: Path) -> None:
+    models.database.pragma("user_version", models.SCHEMA_VERSION + 1)
+    models.database.close()
+    with pytest.raises(CannotOpen, match="update"):
+        models.open_database(records)
+
+
+@pytest.mark.parametrize("what", ["letter", "folder", "nowhere"])
+def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path: Path, what: str) -> None:
+    path = tmp_path / what
+    if what == "letter":
+        path.write_text("a letter and no database, long enough to look like one " * 50)
+    elif what == "folder":
+        path.mkdir()
+    else:
+        path = path / "tasks.db"
+    with pytest.raises(CannotOpen, match=what):
+        models.open_database(path)
+    models.database.close()
+
+
+def test_opening_again_changes_nothing(records: Path, add: Add) -> None:
+    add("t")
+    models.database.close()
+    models.open_database(records)
+    assert models.get("t") is not None
+    assert models.get("u") is None
+
+
+OPEN = """
+import sys, time
+from pathlib import Path
+from worker import models
+from worker.tasks import Queue
+folder, at = Path(sys.argv[1]), float(sys.argv[2])
+while time.time() < at: pass
+models.open_database(folder / "tasks.db")
+Queue(folder / "queue.db").ring("x")
+"""
+
+
+def test_processes_that_start_at_the_same_moment_on_a_fresh_machine_all_open_it(tmp_path: Path) -> None:
+    failures = []
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        at = str(time.time() + 0.7)
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-c", OPEN, str(folder), at], cwd=ROOT, stderr=subprocess.PIPE, text=True
+            )
+            for _ in range(4)
+        ]
+        failures += [said for one in started if (said := one.communicate(timeout=30)[1])]
+    assert failures == []
+
+
+def test_times_are_utc_whatever_zone_they_came_in(records: Path, add: Add) -> None:
+    there = timezone(timedelta(hours=5, minutes=30))
+    at = datetime(2026, 3, 1, 17, 30, tzinfo=there)
+    add("t", expires_at=at)
+    task = models.get("t")
+    assert task is not None
+    assert task.expires_at == at
+    assert task.expires_at.tzinfo is UTC
+    assert (task.started_at, task.completed_at) == (None, None)
+
+
+def test_output_files_are_named_by_numbers_only(records: Path, add: Add) -> None:
+    first, second = add("..evil/../name".replace("/", ":")), add("b")
+    assert models.output_path(first).parent == records.with_suffix(".output")
+    assert [models.output_path(one).name for one in (first, second)] == ["1-1.log", "2-1.log"]
+    assert models.output_path(first, 3).name == "1-3.log"
+
+
+def test_latest_rev_is_zero_without_tasks_and_the_newest_change_otherwise(records: Path, add: Add) -> None:
+    assert models.latest_rev() == 0
+    task = add("t")
+    assert models.latest_rev() == task.rev == 1
+    moves.claim("t", "me", NOW)
+    assert models.latest_rev() == 2
+
+
+def test_tasks_are_found_by_status_oldest_first(records: Path, add: Add) -> None:
+    for task_id in ("b", "a", "c"):
+        add(task_id)
+    moves.claim("a", "me", NOW)
+    assert [one.id for one in models.with_status(Status.PENDING)] == ["b", "c"]
+    assert [one.id for one in models.with_status(Status.PENDING, Status.RUNNING)] == ["b", "a", "c"]

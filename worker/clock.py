@@ -1,0 +1,30 @@
+"""A clock for deadlines that does not jump when somebody corrects the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from worker import models
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def wall_clock() -> datetime:
+    """The time as people read it."""
+    return datetime.fromtimestamp(time.time(), UTC)
+
+
+def steady_clock() -> Callable[[], datetime]:
+    """A clock that goes on evenly from the time at which these records were first opened since the
+    machine was started, the same in every process: a deadline that the listener makes means the
+    same to the worker, whatever happens to the wall clock in between.
+
+    Where the system tells no name for "since it was started" (macOS), it is the wall clock."""
+    if not _BOOT_ID.exists() or not hasattr(time, "CLOCK_BOOTTIME"):
+        return wall_clock
+    boot = _BOOT_ID.read_text(encoding="ascii").strip()
+    origin = models.origin_of(boot, time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
+    return lambda: datetime.fromtimestamp(origin + time.clock_gettime(time.CLOCK_BOOTTIME), UTC)
