@@ -7,15 +7,15 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from listener.backoff import Backoff, is_hopeless
+from listener.frames import Broken, answers, read, receive
 from listener.settings import Settings
 from listener.sleep import LOOK_S, SleepDetector
 from relay.protocol import (
@@ -30,7 +30,6 @@ from relay.protocol import (
     RelayFrame,
     Webhook,
     Welcome,
-    explain,
 )
 from worker.inbox import Unacceptable, Unavailable
 
@@ -38,7 +37,6 @@ T = TypeVar("T")
 
 log = logging.getLogger("listener")
 
-FRAME: TypeAdapter[RelayFrame] = TypeAdapter(RelayFrame)
 VERSION = "0.1.0"
 ANSWER_S = 10.0
 """A relay that does not answer hello or a heartbeat within this time is gone."""
@@ -52,15 +50,11 @@ class Hopeless(Exception):
     """Trying again cannot help; the text says what to put right."""
 
 
-class Broken(Exception):
-    """This session is over; the text says why. Another one is tried."""
-
-
 class Inbox(Protocol):
     """The machine's one door, as far as the listener goes through it."""
 
-    def take(self, webhook: Webhook) -> None:
-        """Put *webhook* on disk. Raises Unacceptable (never) or Unavailable (not now)."""
+    def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
+        """Put *webhooks* on disk; for each, why it can never be taken, or None. Raises Unavailable."""
 
     def load(self) -> tuple[int, int]:
         """How many tasks run, and how many wait for a free worker."""
@@ -130,15 +124,15 @@ class Client:
         hello = Hello(machine=self._settings.machine_name, version=VERSION)
         await connection.send(hello.model_dump_json())
         async with asyncio.timeout(ANSWER_S):
-            welcome = _read(await connection.recv())
+            welcome = read(await connection.recv())
         if not isinstance(welcome, Welcome):
             raise Broken(f"the relay began with {welcome.type} instead of welcome")
         log.info("Connected to the relay as %s; %d waiting.", welcome.machine, welcome.waiting)
 
     async def _listen(self, connection: ClientConnection) -> None:
         try:
-            async for text in connection:
-                await self._handle(connection, _read(text))
+            while True:
+                await self._handle(connection, await receive(connection))
         except ConnectionClosed as closed:
             if closed.rcvd is not None and closed.rcvd.code == CloseCode.SUPERSEDED:
                 raise Hopeless(
@@ -146,32 +140,31 @@ class Client:
                     "give every machine a key of its own"
                 ) from None
             raise
-        raise Broken("the relay closed the session")
 
-    async def _handle(self, connection: ClientConnection, frame: RelayFrame) -> None:
-        match frame:
-            case Webhook() as webhook:
-                answer = await self._on_thread(lambda: self._take(webhook))
+    async def _handle(self, connection: ClientConnection, frames: list[RelayFrame]) -> None:
+        webhooks = [frame for frame in frames if isinstance(frame, Webhook)]
+        if any(isinstance(frame, HeartbeatAck) for frame in frames):
+            self._heard.set()
+        if any(isinstance(frame, Welcome) for frame in frames):
+            raise Broken("the relay said welcome twice")
+        if webhooks:
+            for answer in await self._on_thread(lambda: self._take(webhooks)):
                 await connection.send(answer.model_dump_json())
-            case HeartbeatAck():
-                self._heard.set()
-            case Welcome():
-                raise Broken("the relay said welcome twice")
 
-    def _take(self, webhook: Webhook) -> Ack | Nack:
+    def _take(self, webhooks: list[Webhook]) -> list[Ack | Nack]:
         try:
-            self._inbox.take(webhook)
-        except Unacceptable as refusal:
-            log.warning("Delivery %s was refused: %s.", webhook.delivery_id, refusal)
-            return Nack(delivery_id=webhook.delivery_id, error=str(refusal))
+            refusals = self._inbox.take_all(webhooks)
         except Unavailable as problem:
-            # Not acknowledged, so the relay keeps it and sends it again in the next session.
+            # Not acknowledged, so the relay keeps them and sends them again in the next session.
             raise Broken(str(problem)) from None
-        except Exception as fault:
-            # The edge of the loop: a fault must not end the listener; unacknowledged, it comes again.
-            log.exception("Delivery %s met a fault of ours.", webhook.delivery_id)
-            raise Broken("a delivery met a fault of ours") from fault
-        return Ack(delivery_ids=[webhook.delivery_id])
+        except Exception:
+            # The edge of the loop: a fault of ours must neither end the listener nor hold up the
+            # others. The one that meets it stays unanswered, and the relay gives it up in the end.
+            if len(webhooks) > 1:
+                return [answer for webhook in webhooks for answer in self._take([webhook])]
+            log.exception("Delivery %s met a fault of ours.", webhooks[0].delivery_id)
+            return []
+        return answers(webhooks, refusals)
 
     async def _beat(self, connection: ClientConnection) -> None:
         while True:
@@ -228,10 +221,3 @@ def _say(problem: Exception) -> str:
     if isinstance(problem, OSError) and problem.errno:
         return os.strerror(problem.errno)
     return str(problem) or type(problem).__name__
-
-
-def _read(text: str | bytes) -> RelayFrame:
-    try:
-        return FRAME.validate_json(text)
-    except ValidationError as problem:
-        raise Broken(f"the relay sent something unknown: {explain(problem)[:200]}") from None

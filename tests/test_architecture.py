@@ -32,7 +32,7 @@ ROOMS = {
     "waitress": {"viewer/__main__.py"},
     "honcho": {"worker/start.py"},
     "urllib3": {"worker/reporter.py", "worker/start.py"},
-    "websockets": {"listener/client.py"},
+    "websockets": {"listener/"},
 }
 
 

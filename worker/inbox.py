@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -38,6 +38,7 @@ from worker.tasks import Queue
 log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=BaseModel)
+Clock = Callable[[], datetime]
 
 
 CannotOpen = models.CannotOpen
@@ -79,11 +80,7 @@ class Inbox:
     """Takes commands and events, and lets ended tasks run again."""
 
     def __init__(
-        self,
-        queue: Queue,
-        policy: PolicyFile,
-        now: Callable[[], datetime] = wall_clock,
-        steady: Callable[[], datetime] | None = None,
+        self, queue: Queue, policy: PolicyFile, now: Clock = wall_clock, steady: Clock | None = None
     ) -> None:
         """*now* is for what people read, *steady* for deadlines (`worker.clock`)."""
         self._queue = queue
@@ -92,22 +89,42 @@ class Inbox:
         self._steady = steady or now
 
     def take(self, webhook: Webhook) -> None:
-        """Put a webhook on disk. When this returns, the relay may forget it.
+        """Put a webhook on disk. Raises Unacceptable (it can never be taken) or Unavailable (not now)."""
+        (refusal,) = self.take_all([webhook])
+        if refusal is not None:
+            raise refusal
 
-        Raises Unacceptable when it can never be taken, Unavailable when it cannot be taken now."""
+    def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
+        """Put webhooks on disk together, in their order, with one commit; for each, why it can never
+        be taken, or None. Raises Unavailable when none of them can be taken now."""
+        refusals: list[Unacceptable | None] = []
+        ring: list[str] = []
         try:
-            self._take(webhook)
+            with moves.together():
+                for webhook in webhooks:
+                    try:
+                        ring += self._take(webhook)
+                    except Unacceptable as refusal:
+                        refusals.append(refusal)
+                    else:
+                        refusals.append(None)
+            for task_id in ring:
+                self._queue.ring(task_id)
         except models.STORE_ERRORS as problem:
             raise Unavailable(f"the records cannot be written ({problem})") from None
+        return refusals
 
-    def _take(self, webhook: Webhook) -> None:
+    def _take(self, webhook: Webhook) -> list[str]:
+        """Write down one webhook; the ids of the tasks to ring for when it is on disk."""
         if webhook.event == COMMAND:
             command = _read(Command, webhook)
-            self.accept(command, caller=webhook.caller, expires_in=webhook.expires_in)
-        elif webhook.event in {CANCEL, RETRY}:
-            self._obey(webhook.event, _read(Order, webhook))
-        else:
-            self._keep(webhook)
+            return [self._record(command, webhook.caller, webhook.expires_in).id]
+        if webhook.event in {CANCEL, RETRY}:
+            order = _read(Order, webhook)
+            self._obey(webhook.event, order)
+            return [order.task_id]
+        self._keep(webhook)
+        return []
 
     def _obey(self, event: str, order: Order) -> None:
         """Carry out an order about a task; a repeated one finds another attempt and changes nothing."""
@@ -115,10 +132,10 @@ class Inbox:
         if task is None:
             raise Unacceptable(f"There is no task {order.task_id!r} on this machine")
         if event == CANCEL and task.attempt == order.attempt:
-            self.cancel(order.task_id)
+            self._stop(task)
         elif event == RETRY and task.attempt == order.attempt - 1:
             try:
-                self.retry(order.task_id)
+                self._renew(task)
             except CannotRetry as problem:
                 raise Unacceptable(str(problem)) from None
 
@@ -127,11 +144,7 @@ class Inbox:
 
         What policy or parameters forbid is recorded as well, as a failed task that says why.
         Raises Unacceptable when the id belongs to another command."""
-        digest = _digest(command)
-        task = models.get(command.task_id) or self._insert(command, digest, caller, expires_in)
-        if task.digest != digest:
-            raise Unacceptable(f"The task id {command.task_id!r} was used before for another command")
-        # Also for a repeated command: the first time may have ended between row and queue.
+        task = self._record(command, caller, expires_in)
         self._queue.ring(command.task_id)
         return task
 
@@ -140,11 +153,8 @@ class Inbox:
         task = models.get(task_id)
         if task is None:
             raise CannotRetry(f"There is no task {task_id!r}")
-        renewed = moves.renew(task, self._steady() + timedelta(seconds=DEFAULT_TTL_S))
-        if renewed is None:
-            raise CannotRetry(f"Only failed and cancelled tasks run again; this one is {task.status}")
+        renewed = self._renew(task)
         self._queue.ring(task_id)
-        log.info("Task %s runs again (attempt %d).", task_id, renewed.attempt)
         return renewed
 
     def cancel(self, task_id: str) -> None:
@@ -154,9 +164,27 @@ class Inbox:
         task = models.get(task_id)
         if task is None:
             raise KeyError(task_id)
+        self._stop(task)
+        self._queue.ring(task_id)
+
+    def _stop(self, task: models.Task) -> None:
         if moves.cancel(task, self._now()) is None:
             moves.ask_stop(task)
-        self._queue.ring(task_id)
+
+    def _renew(self, task: models.Task) -> models.Task:
+        renewed = moves.renew(task, self._steady() + timedelta(seconds=DEFAULT_TTL_S))
+        if renewed is None:
+            raise CannotRetry(f"Only failed and cancelled tasks run again; this one is {task.status}")
+        log.info("Task %s runs again (attempt %d).", task.id, renewed.attempt)
+        return renewed
+
+    def _record(self, command: Command, caller: str, expires_in: float) -> models.Task:
+        digest = _digest(command)
+        task = self._insert(command, digest, caller, expires_in)
+        if task.digest != digest:
+            raise Unacceptable(f"The task id {command.task_id!r} was used before for another command")
+        # Also a repeated command is rung for: the first time may have ended between row and queue.
+        return task
 
     def load(self) -> tuple[int, int]:
         """How many tasks run, and how many wait for a free worker. Raises Unavailable."""
@@ -186,7 +214,7 @@ class Inbox:
             expires_at=self._steady() + timedelta(seconds=expires_in),
             **(ended if refusal else {}),
         )
-        # None: another process took the same command a moment ago.
+        # None: the same id was taken before.
         task = task or models.get(command.task_id)
         assert task is not None
         return task

@@ -195,10 +195,14 @@ def get(task_id: str) -> Task | None:
     return found
 
 
-def unreported(limit: int) -> list[Task]:
-    """Tasks with news that the relay has not got, oldest news first."""
+def unreported(limit: int, started_before: datetime | None = None) -> list[Task]:
+    """Tasks with news that the relay has not got, oldest news first; of those that run, only the
+    ones that started before *started_before*: most end before anybody could hear that they run."""
     # The bare SQL lets SQLite use the partial index on the same words.
-    return list(Task.select().where(SQL("reported_rev < rev")).order_by(Task.rev).limit(limit))
+    query = Task.select().where(SQL("reported_rev < rev")).order_by(Task.rev).limit(limit)
+    if started_before is not None:
+        query = query.where((Task.status != Status.RUNNING) | (Task.started_at < started_before))
+    return list(query)
 
 
 def with_status(*statuses: Status) -> Iterable[Task]:

@@ -5,7 +5,8 @@ that want to move a task only one wins, and a late one changes nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,13 @@ WRITING = threading.RLock()
 again, which is many times slower than being woken when the lock is free."""
 EXPIRED = "It was not started in time; say it again if it is still wanted"
 INTERRUPTED = "The worker stopped while it ran; nothing was repeated. Run it again if that is safe"
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Changes inside the block are committed together, when it ends; none of them if it fails."""
+    with WRITING, database.atomic():
+        yield
 
 
 def insert(now: datetime, **values: Any) -> Task | None:  # Any: one value per column
@@ -104,7 +112,7 @@ def forget(before: datetime, limit: int) -> tuple[list[Path], bool]:
     paths = [output_path(task, attempt) for task in old for attempt in range(1, task.attempt + 1)]
     ids = [task.id for task in old]
     events = [event.id for event in Event.select(Event.id).where(Event.received_at < before).limit(limit)]
-    with WRITING, database.atomic():
+    with together():
         Task.delete().where(Task.id.in_(ids)).execute()
         Attempt.delete().where(Attempt.task_id.in_(ids)).execute()
         Event.delete().where(Event.id.in_(events)).execute()
@@ -120,7 +128,7 @@ def mark_reported(news: Sequence[tuple[str, int]]) -> None:
     """The relay has the news of these tasks, as `(id, rev)`; newer news stays unreported."""
     if not news:
         return
-    with WRITING, database.atomic():
+    with together():
         for task_id, rev in news:
             behind = (Task.id == task_id) & (Task.reported_rev < rev)
             Task.update(reported_rev=rev).where(behind).execute()

@@ -11,6 +11,7 @@ import logging
 import random
 import threading
 import time
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 
@@ -18,12 +19,15 @@ import urllib3
 
 from relay.protocol import MAX_OUTPUT_CHARS, Report, Status
 from worker import models, moves
+from worker.clock import wall_clock
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 """How often the rows are looked at when nobody rings: other processes write rows, too."""
+RUNNING_FOR = timedelta(seconds=1)
+"""A task is reported as running only when it has run for so long."""
 TAIL_S = 2.0
 """How often a running task that prints is reported."""
 MAX_PAUSE_S = 15.0
@@ -104,7 +108,7 @@ class Reporter:
         self._sizes = sizes
 
     def _send_all(self) -> None:
-        while waiting := models.unreported(_BATCH):
+        while waiting := models.unreported(_BATCH, wall_clock() - RUNNING_FOR):
             told: list[tuple[str, int]] = []
             try:
                 for task in waiting:

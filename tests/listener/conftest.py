@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -20,6 +20,7 @@ from listener.client import Client
 from listener.settings import Settings
 from relay.protocol import Webhook
 from tests.chain import MACHINE_KEY
+from worker.inbox import Unacceptable
 
 Talk = Callable[["Session"], Awaitable[None]]
 Refusal = Callable[[Request], Response | None]
@@ -104,11 +105,14 @@ class Inbox:
         self.threads: set[str] = set()
         self.fault: Callable[[Webhook], Exception | None] = lambda _: None
 
-    def take(self, webhook: Webhook) -> None:
+    def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
         self.threads.add(threading.current_thread().name)
-        if fault := self.fault(webhook):
-            raise fault
-        self.taken.append(webhook)
+        faults = [self.fault(webhook) for webhook in webhooks]
+        for fault in faults:
+            if fault is not None and not isinstance(fault, Unacceptable):
+                raise fault
+        self.taken += [one for one, fault in zip(webhooks, faults, strict=True) if fault is None]
+        return [fault if isinstance(fault, Unacceptable) else None for fault in faults]
 
     def load(self) -> tuple[int, int]:
         return 0, 0

@@ -219,10 +219,10 @@ def test_the_thread_survives_everything_and_sends_later(
     ]
     real = models.unreported
 
-    def unreliable(limit: int) -> list[Task]:
+    def unreliable(limit: int, *more: Any) -> list[Task]:
         if faults:
             raise faults.pop()
-        return real(limit)
+        return real(limit, *more)
 
     monkeypatch.setattr(models, "unreported", unreliable)
     relay.answers = [(503, {}), (502, {}), (204, {})]

@@ -1,0 +1,55 @@
+"""Frames on their way in and out: what has arrived, and what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from pydantic import TypeAdapter, ValidationError
+from websockets.asyncio.client import ClientConnection
+
+from relay.protocol import Ack, Nack, RelayFrame, Webhook, explain
+from worker.inbox import Unacceptable
+
+log = logging.getLogger("listener")
+
+FRAME: TypeAdapter[RelayFrame] = TypeAdapter(RelayFrame)
+MOST_AT_ONCE = 64
+
+
+class Broken(Exception):
+    """This session is over; the text says why. Another one is tried."""
+
+
+async def receive(connection: ClientConnection) -> list[RelayFrame]:
+    """The next frame, and whatever else has arrived already: it is committed together."""
+    frames = [read(await connection.recv())]
+    try:
+        async with asyncio.timeout(0):
+            while len(frames) < MOST_AT_ONCE:
+                frames.append(read(await connection.recv()))
+    except TimeoutError:
+        pass
+    return frames
+
+
+def answers(webhooks: list[Webhook], refusals: list[Unacceptable | None]) -> list[Ack | Nack]:
+    """What the relay is told about webhooks that were handed in: one acknowledgement, and a
+    refusal for each that can never be taken."""
+    refused: list[Ack | Nack] = []
+    taken = []
+    for webhook, refusal in zip(webhooks, refusals, strict=True):
+        if refusal is None:
+            taken.append(webhook.delivery_id)
+        else:
+            log.warning("Delivery %s was refused: %s.", webhook.delivery_id, refusal)
+            refused.append(Nack(delivery_id=webhook.delivery_id, error=str(refusal)))
+    return [Ack(delivery_ids=taken), *refused] if taken else refused
+
+
+def read(text: str | bytes) -> RelayFrame:
+    """One frame. Raises Broken for anything that the relay should not have sent."""
+    try:
+        return FRAME.validate_json(text)
+    except ValidationError as problem:
+        raise Broken(f"the relay sent something unknown: {explain(problem)[:200]}") from None
