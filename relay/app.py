@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
 from fastapi import FastAPI, Request
@@ -11,11 +13,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import AwareDatetime, BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
-from relay import channel, errors, tables, tasks, webhook
+from relay import channel, control, errors, machines, openapi, reports, tables, tasks, webhook
 from relay.auth import Doors
+from relay.clock import steady_clock
 from relay.hub import Hub, Relay
 from relay.settings import Settings
+from relay.sweep import sweep
 from relay.writer import Unavailable, Writer
 
 VERSION = "0.1.0"
@@ -31,43 +36,62 @@ class Health(BaseModel):
     timestamp: AwareDatetime
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(
+    settings: Settings, now: Callable[[], float] = time.time, steady: Callable[[], float] | None = None
+) -> FastAPI:
     """The whole relay on the database that *settings* names. Opens it; raises
-    tables.CannotOpen when the file cannot be used."""
-    secret = settings.github_webhook_secret
+    tables.CannotOpen when the file cannot be used. *now* and *steady*: see hub.Relay."""
+    hub = Hub()
     relay = Relay(
         settings=settings,
-        doors=Doors(settings.callers(), settings.machines(), secret.get_secret_value() if secret else None),
+        doors=Doors(settings, hub.clock),
         writer=Writer(tables.open_database(settings.relay_sqlite_path)),
-        hub=Hub(),
+        hub=hub,
+        now=now,
+        steady=steady or steady_clock(now),
     )
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        relay.writer.start()
-        yield
-        relay.writer.stop()
 
     app = FastAPI(
         title="ai-webhook relay",
         version=VERSION,
         summary="Say it to your phone; your own machine does it.",
-        lifespan=lifespan,
+        lifespan=_living(relay),
     )
     _answer_errors(app)
 
     @app.get("/", tags=["health"], response_model=Health)
     async def health() -> Health:
         """Whether the relay runs, and how many machines are connected."""
-        return Health(connected_clients=relay.hub.count_online(), timestamp=datetime.now(UTC))
+        return Health(
+            connected_clients=relay.hub.count_online(), timestamp=datetime.fromtimestamp(relay.now(), UTC)
+        )
 
     @app.get("/errors", response_class=PlainTextResponse, include_in_schema=False)
     async def error_table() -> str:
         return errors.table()
 
-    for room in (webhook, tasks, channel):
+    for room in (webhook, tasks, reports, control, machines, channel):
         app.include_router(room.routes(relay))
+    # FastAPI describes this endpoint and Starlette runs it: the way through FastAPI takes a quarter
+    # of an accepted webhook's time.
+    app.router.routes.insert(0, Route(webhook.PATH, webhook.endpoint(relay), methods=["POST"]))
+    openapi.complete(app)
     return app
+
+
+def _living(relay: Relay) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """What runs from the start to the stop."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        relay.writer.start()
+        sweeper = asyncio.create_task(sweep(relay))
+        yield
+        sweeper.cancel()
+        await asyncio.gather(sweeper, return_exceptions=True)
+        relay.writer.stop()
+
+    return lifespan
 
 
 def _answer_errors(app: FastAPI) -> None:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+
+from standardwebhooks.webhooks import Webhook
+from starlette.requests import HTTPConnection
 
 from relay.errors import Code, Problem
+from relay.limits import Buckets
+from relay.settings import GITHUB, Settings
+
+FAILURES_PER_MINUTE = 20
+_KEY_IN_ADDRESS = {"key", "api_key", "apikey", "token", "access_token"}
 
 
 class Keyring:
@@ -37,57 +46,102 @@ def presented_key(headers: Mapping[str, str]) -> str | None:
 
 
 class Doors:
-    """The relay's three kinds of visitor: callers, machines, GitHub."""
+    """The relay's kinds of visitor: callers with a key, callers who sign, GitHub, machines."""
 
-    def __init__(
-        self, callers: Mapping[str, str], machines: Mapping[str, str], github_secret: str | None
-    ) -> None:
-        self.callers = Keyring(callers)
-        self.machines = Keyring(machines)
-        self._github_secret = github_secret.encode() if github_secret else None
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+        """*clock* gives seconds and never goes back."""
+        secret = settings.github_webhook_secret
+        self.callers = Keyring(settings.callers())
+        self.machines = Keyring(settings.machines())
+        self._signers = {name: Webhook(secret) for secret, name in settings.signers().items()}
+        self._github_secret = secret.get_secret_value().encode() if secret else None
+        self._rate = Buckets(settings.rate_limit_per_minute, clock)
+        self._failures = Buckets(FAILURES_PER_MINUTE, clock)
 
-    def caller(self, headers: Mapping[str, str]) -> str:
-        """The caller's name. Raises Problem 401, or 403 for a machine's key."""
-        return self._enter(headers, self.callers, self.machines, "an API key", "API_KEY")
+    def caller(self, connection: HTTPConnection) -> str:
+        """The caller's name. Raises Problem 401, 403 for a machine's key, 429 when it is too often."""
+        name = self._enter(connection, self.callers, self.machines, "an API key", "API_KEY")
+        return self._not_too_often(name)
 
-    def machine(self, headers: Mapping[str, str]) -> str:
-        """The machine's name. Raises Problem 401, or 403 for a caller's key."""
-        return self._enter(headers, self.machines, self.callers, "a machine key", "MACHINE_KEY")
+    def machine(self, connection: HTTPConnection) -> str:
+        """The machine's name. Raises Problem 401, 403 for a caller's key."""
+        return self._enter(connection, self.machines, self.callers, "a machine key", "MACHINE_KEY")
 
-    def github(self, headers: Mapping[str, str], body: bytes) -> None:
-        """Check GitHub's HMAC-SHA256 over the raw body. Raises Problem 401."""
+    def github(self, connection: HTTPConnection, body: bytes) -> str:
+        """Check GitHub's HMAC-SHA256 over the raw body. Raises Problem 401 or 429."""
         if self._github_secret is None:
-            raise Problem(
+            raise self._refusal(
+                connection,
                 Code.BAD_SIGNATURE,
                 "A GitHub signature came, but this relay has no GITHUB_WEBHOOK_SECRET; set it in .env",
             )
         wanted = "sha256=" + hmac.new(self._github_secret, body, hashlib.sha256).hexdigest()
         # Compared as bytes: compare_digest raises on text that is not ASCII.
-        seen = headers["x-hub-signature-256"].encode()
+        seen = connection.headers["x-hub-signature-256"].encode()
         if not hmac.compare_digest(wanted.encode(), seen):
-            raise Problem(
+            raise self._refusal(
+                connection,
                 Code.BAD_SIGNATURE,
                 "X-Hub-Signature-256 does not match this body; "
                 "the secret at GitHub and GITHUB_WEBHOOK_SECRET differ",
             )
+        return self._not_too_often(GITHUB)
+
+    def signer(self, connection: HTTPConnection, body: bytes) -> str:
+        """The name behind a Standard Webhooks signature, not older than 5 minutes. Raises Problem."""
+        headers = dict(connection.headers)
+        for name, webhook in self._signers.items():
+            try:
+                webhook.verify(body, headers, json_parse=False)
+            except Exception:  # noqa: BLE001, S112 - the library raises anything for odd headers; all mean no
+                continue
+            return self._not_too_often(name)
+        raise self._refusal(
+            connection,
+            Code.BAD_SIGNATURE,
+            "webhook-signature does not match this body and time; compare the secret with WEBHOOK_SECRET "
+            "in .env, and the clocks",
+        )
 
     def _enter(
-        self, headers: Mapping[str, str], own: Keyring, other: Keyring, kind: str, setting: str
+        self, connection: HTTPConnection, own: Keyring, other: Keyring, kind: str, setting: str
     ) -> str:
-        key = presented_key(headers)
-        if key is None:
-            raise Problem(
+        if connection.scope["query_string"] and _KEY_IN_ADDRESS & connection.query_params.keys():
+            raise self._refusal(
+                connection,
                 Code.UNKNOWN_KEY,
-                f"No key came; send {kind} as X-API-Key or Authorization: Bearer",
+                "A key came in the address, which ends in logs; send it as X-API-Key",
             )
+        key = presented_key(connection.headers)
+        if key is None:
+            text = f"No key came; send {kind} as X-API-Key or Authorization: Bearer"
+            raise self._refusal(connection, Code.UNKNOWN_KEY, text)
         if name := own.find(key):
             return name
         if other.find(key):
             raise Problem(Code.WRONG_SCOPE, f"This key is for something else; here {kind} is needed")
-        raise Problem(
-            Code.UNKNOWN_KEY,
-            f"The key is not one of this relay's; compare it with {setting} in .env",
-        )
+        text = f"The key is not one of this relay's; compare it with {setting} in .env"
+        raise self._refusal(connection, Code.UNKNOWN_KEY, text)
+
+    def _not_too_often(self, name: str) -> str:
+        if seconds := self._rate.take(name):
+            raise Problem(
+                Code.TOO_MANY,
+                f"{name} asked more often than RATE_LIMIT_PER_MINUTE allows; wait {seconds:.1f} seconds",
+                retry_after=math.ceil(seconds),
+            )
+        return name
+
+    def _refusal(self, connection: HTTPConnection, code: Code, text: str) -> Problem:
+        """The 401; a 429 once this address was refused too often.
+
+        Only refusals are counted, never a right key: behind a proxy everybody has the same address,
+        and a stranger must not be able to lock the owner out."""
+        address = connection.client.host if connection.client else "unknown"
+        if seconds := self._failures.take(address):
+            text = f"Too many wrong keys or signatures came from {address}; wait {seconds:.0f} seconds"
+            return Problem(Code.TOO_MANY, text, retry_after=math.ceil(seconds))
+        return Problem(code, text)
 
 
 def _digest(key: str) -> bytes:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import TypeAdapter, ValidationError
 
-from relay import store
-from relay.delivery import Window, envelope
+from relay import endings, store
+from relay.delivery import ACK_S, ENVELOPE_BYTES, Window, envelope
 from relay.errors import Problem
 from relay.hub import Relay, Session
 from relay.protocol import (
+    MAX_FRAME_BYTES,
     Ack,
     CloseCode,
     Heartbeat,
@@ -24,11 +26,13 @@ from relay.protocol import (
     explain,
 )
 from relay.strict_json import BadJSON, parse_json
+from relay.writer import Unavailable
 
 log = logging.getLogger(__name__)
 
 FRAME: TypeAdapter[MachineFrame] = TypeAdapter(MachineFrame)
 HELLO_S = 5.0
+TRY_AGAIN_LATER = 1013  # of the WebSocket close code registry
 SEND_S = 15.0
 """A machine that takes no bytes for so long is gone, whatever its socket says."""
 
@@ -48,7 +52,7 @@ def routes(relay: Relay) -> APIRouter:
     @router.websocket("/ws")
     async def machine_session(websocket: WebSocket) -> None:
         try:
-            machine = relay.doors.machine(websocket.headers)
+            machine = relay.doors.machine(websocket)
         except Problem as problem:
             # Refused before the upgrade, so a wrong key never becomes a connection.
             await websocket.send_denial_response(problem.response())
@@ -67,6 +71,9 @@ class _Talk:
         self._websocket = websocket
         self._session = session
         self._window = Window()
+        self._loop = asyncio.get_running_loop()
+        self._version = ""
+        self._most_bytes = MAX_FRAME_BYTES
 
     async def run(self) -> None:
         machine = self._session.machine
@@ -80,6 +87,10 @@ class _Talk:
             await asyncio.gather(*rest, return_exceptions=True)
             for half in done:
                 half.result()
+        except Unavailable as problem:
+            # What could not be written down was not taken; the machine comes again and gets it again.
+            log.warning("Session of %s ended: %s.", machine, problem)
+            await self._close(Goodbye(TRY_AGAIN_LATER, "the relay cannot store anything now"))
         except Goodbye as goodbye:
             log.warning("Session of %s ended: %s.", machine, goodbye)
             await self._close(goodbye)
@@ -97,14 +108,29 @@ class _Talk:
 
     async def _greet(self) -> None:
         try:
-            hello = await asyncio.wait_for(self._receive(), HELLO_S)
+            async with asyncio.timeout(HELLO_S):
+                hello = await self._receive()
         except TimeoutError:
             raise Goodbye(CloseCode.PROTOCOL_ERROR, f"no hello came within {HELLO_S:.0f} seconds") from None
         if not isinstance(hello, Hello):
             raise Goodbye(CloseCode.PROTOCOL_ERROR, f"the first frame must be hello, not {hello.type}")
-        waiting = await self._relay.writer.run(store.count_waiting, self._session.machine)
+        self._version, self._most_bytes = hello.version, hello.max_message - ENVELOPE_BYTES
+        waiting = await self._settle()
         log.info("%s connected (version %s); %d waiting.", self._session.machine, hello.version, waiting)
         await self._say(Welcome(machine=self._session.machine, waiting=waiting).model_dump_json())
+
+    async def _settle(self) -> int:
+        """End what can never be sent. Returns how much waits then."""
+        machine, writer = self._session.machine, self._relay.writer
+        await writer.run(store.seen, machine, self._version, self._relay.now())
+        await self._end(endings.give_up)
+        await self._end(endings.drop_large, self._most_bytes)
+        return await writer.run(store.count_waiting, machine)
+
+    async def _end(self, ending: Callable[..., list[str]], *facts: object) -> None:
+        """Run one of `relay.endings`, and tell those who wait for the tasks that ended by it."""
+        for task_id in await self._relay.writer.run(ending, self._session.machine, *facts, self._relay.now()):
+            self._relay.hub.tell(task_id)
 
     async def _receive(self) -> MachineFrame:
         try:
@@ -121,7 +147,10 @@ class _Talk:
             raise Goodbye(CloseCode.PROTOCOL_ERROR, f"a frame is not valid: {explain(problem)}") from None
 
     async def _say(self, text: str) -> None:
-        await asyncio.wait_for(self._websocket.send_text(text), SEND_S)
+        # Not wait_for: in Python 3.11 it swallows a cancellation that comes as its work is done, and
+        # the sender of a session that is over would go on.
+        async with asyncio.timeout(SEND_S):
+            await self._websocket.send_text(text)
 
     async def _read(self) -> None:
         while True:
@@ -130,8 +159,11 @@ class _Talk:
                     await self._take(ack.delivery_ids)
                 case Nack() as nack:
                     await self._refuse(nack)
-                case Heartbeat():
+                case Heartbeat() as beat:
+                    self._session.busy, self._session.queued = beat.busy, beat.queued
                     await self._say(HeartbeatAck().model_dump_json())
+                    now = self._relay.now()
+                    await self._relay.writer.run(store.seen, self._session.machine, self._version, now)
                 case Hello():
                     raise Goodbye(CloseCode.PROTOCOL_ERROR, "hello came twice")
 
@@ -142,10 +174,7 @@ class _Talk:
 
     async def _refuse(self, nack: Nack) -> None:
         if self._window.answered([nack.delivery_id]):
-            machine, now = self._session.machine, self._relay.now()
-            task_id = await self._relay.writer.run(store.refuse, machine, nack.delivery_id, nack.error, now)
-            if task_id is not None:
-                self._relay.hub.tell(task_id)
+            await self._end(endings.refuse, nack.delivery_id, nack.error)
             self._session.work.set()
 
     async def _send(self) -> None:
@@ -154,13 +183,29 @@ class _Talk:
             # Cleared before the look and always, also with a full window: an answer sets it again.
             session.work.clear()
             if window.room:
-                found = await self._relay.writer.run(
-                    store.next_deliveries, session.machine, skip=window.in_flight, limit=window.room
-                )
-                for delivery in found:
-                    window.sent(delivery.delivery_id, delivery.seq)
-                    await self._say(envelope(delivery, self._relay.now()))
-            await session.work.wait()
+                await self._send_what_fits()
+            try:
+                async with asyncio.timeout_at(window.overdue_at):
+                    await session.work.wait()
+            except TimeoutError:
+                raise Goodbye(
+                    CloseCode.ACK_TIMEOUT, f"nothing was acknowledged for {ACK_S:.0f} seconds"
+                ) from None
+
+    async def _send_what_fits(self) -> None:
+        window, writer = self._window, self._relay.writer
+        waiting = await writer.run(
+            store.waiting, self._session.machine, skip=window.in_flight, limit=window.room
+        )
+        if any(size > self._most_bytes for _, size in waiting):
+            # What came since the hello: sent, it would end this session and every one after it.
+            await self._end(endings.drop_large, self._most_bytes)
+            self._session.work.set()
+            return
+        if chosen := window.fit(waiting):
+            for delivery in await writer.run(store.load, chosen):
+                window.sent(delivery.delivery_id, delivery.seq, delivery.size, self._loop.time())
+                await self._say(envelope(delivery, self._relay.steady()))
 
     async def _superseded(self) -> None:
         await self._session.superseded.wait()

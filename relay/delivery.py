@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from relay.tables import Delivery
 
 WINDOW = 32
 """How many webhooks may be on their way to a machine without an acknowledgement."""
+WINDOW_BYTES = 1_048_576
+"""How many bytes of payload may be; one larger message travels alone."""
+ENVELOPE_BYTES = 2_048
+"""More than the frame round a payload ever takes."""
+ACK_S = 30.0
+"""A machine that answers nothing for so long is asked to connect again."""
+
+
+@dataclass(frozen=True)
+class _Sent:
+    seq: int
+    size: int
+    at: float
 
 
 class Window:
@@ -18,21 +32,41 @@ class Window:
     State is kept per message, not as a cursor: a message that is answered late or never
     holds nobody else up. Redelivery happens in the next session only."""
 
-    def __init__(self, size: int = WINDOW) -> None:
+    def __init__(self, size: int = WINDOW, size_bytes: int = WINDOW_BYTES) -> None:
         self._size = size
-        self._in_flight: dict[str, int] = {}
+        self._size_bytes = size_bytes
+        self._in_flight: dict[str, _Sent] = {}
 
     @property
     def room(self) -> int:
+        """How many more may be sent."""
         return self._size - len(self._in_flight)
 
     @property
     def in_flight(self) -> list[int]:
         """The `seq` numbers that must not be sent again in this session."""
-        return list(self._in_flight.values())
+        return [sent.seq for sent in self._in_flight.values()]
 
-    def sent(self, delivery_id: str, seq: int) -> None:
-        self._in_flight[delivery_id] = seq
+    @property
+    def overdue_at(self) -> float | None:
+        """When the oldest unanswered message has waited ACK_S seconds; None when none waits."""
+        oldest = min((sent.at for sent in self._in_flight.values()), default=None)
+        return None if oldest is None else oldest + ACK_S
+
+    def fit(self, waiting: Sequence[tuple[int, int]]) -> list[int]:
+        """Of what waits, as `(seq, bytes)` in order, the `seq` numbers that may be sent now."""
+        used = sum(sent.size for sent in self._in_flight.values())
+        chosen: list[int] = []
+        for seq, size in waiting[: self.room]:
+            if used + size > self._size_bytes and (used or chosen):
+                break
+            used += size
+            chosen.append(seq)
+        return chosen
+
+    def sent(self, delivery_id: str, seq: int, size: int, at: float) -> None:
+        """A message of *size* bytes was sent at *at*, on a clock that never goes back."""
+        self._in_flight[delivery_id] = _Sent(seq, size, at)
 
     def answered(self, delivery_ids: Iterable[str]) -> list[str]:
         """Take these out. Returns those that were in flight; others mean nothing to us."""

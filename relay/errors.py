@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 
 
 class Row(NamedTuple):
@@ -28,12 +29,24 @@ class Code(Enum):
     CONFLICT = Row(409, "The same id was used for something else")
     TOO_LARGE = Row(413, "The body is too large")
     MALFORMED = Row(422, "The request cannot be understood")
+    TOO_MANY = Row(429, "That was too often")
     UNAVAILABLE = Row(503, "Nothing can be stored at the moment")
     INTERNAL = Row(500, "The relay made a mistake")
 
     @property
     def slug(self) -> str:
         return self.name.lower()
+
+
+class ProblemView(BaseModel):
+    """An error as every answer shows it (RFC 9457)."""
+
+    type: str = Field(description="Where the table of errors explains it.")
+    title: str
+    status: int
+    code: str = Field(description="Stable, to be compared by programs.")
+    detail: str = Field(description="One sentence for people: what was seen, expected, and the way out.")
+    field: str | None = Field(default=None, description="The field at fault, when it is one.")
 
 
 class Problem(Exception):
@@ -49,21 +62,22 @@ class Problem(Exception):
         self.retry_after = retry_after
 
     def response(self) -> JSONResponse:
-        body: dict[str, object] = {
-            "type": f"/errors#{self.code.slug}",
-            "title": self.code.value.title,
-            "status": self.code.value.status,
-            "code": self.code.slug,
-            "detail": self.detail,
-        }
-        if self.field:
-            body["field"] = self.field
+        row = self.code.value
+        shown = ProblemView(
+            type=f"/errors#{self.code.slug}",
+            title=row.title,
+            status=row.status,
+            code=self.code.slug,
+            detail=self.detail,
+            field=self.field,
+        )
         headers = {}
-        if self.code.value.status == HTTPStatus.UNAUTHORIZED:
+        if row.status == HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"
         if self.retry_after is not None:
             headers["Retry-After"] = str(self.retry_after)
-        return JSONResponse(body, self.code.value.status, headers, media_type="application/problem+json")
+        body = shown.model_dump(exclude_none=True)
+        return JSONResponse(body, row.status, headers, media_type="application/problem+json")
 
 
 _BY_STATUS = {code.value.status: code for code in Code if code is not Code.BAD_SIGNATURE}

@@ -28,6 +28,9 @@ class Session:
     """Set when there may be something to send."""
     superseded: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the same machine opened a newer session."""
+    busy: int = 0
+    queued: int = 0
+    """How many tasks run and wait there, by its last heartbeat."""
 
 
 class Hub:
@@ -56,6 +59,10 @@ class Hub:
         """Whether *machine* has a session and was heard within ONLINE_S seconds."""
         session = self._sessions.get(machine)
         return session is not None and self.clock() - session.heard_at <= ONLINE_S
+
+    def session(self, machine: str) -> Session | None:
+        """The session of *machine* while it is online."""
+        return self._sessions.get(machine) if self.is_online(machine) else None
 
     def count_online(self) -> int:
         return sum(self.is_online(machine) for machine in self._sessions)
@@ -91,5 +98,7 @@ class Relay:
     doors: Doors
     writer: Writer
     hub: Hub
-    now: Callable[[], float] = time.time
-    """Wall clock in seconds since 1970, UTC."""
+    now: Callable[[], float]
+    """Wall clock in seconds since 1970, UTC: for what people read."""
+    steady: Callable[[], float]
+    """The same, but it never jumps: for what expires."""

@@ -1,8 +1,7 @@
-"""The language that relay and machine speak; the only module both may import.
+"""The language that relay and machine speak; the only module both may import. No I/O.
 
-A *command* travels to the machine inside a `Webhook`, the machine answers with an `Ack` or a
-`Nack`, and news about the task comes back as a `Report`. Data and pure rules, no I/O.
-"""
+A *command* goes to the machine inside a `Webhook`, which it answers with an `Ack` or a `Nack`;
+news about the task comes back as a `Report`."""
 
 from __future__ import annotations
 
@@ -15,10 +14,11 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 PROTOCOL = 1  #: version of the frames below; both sides say it in `Hello` and `Welcome`
-MAX_BODY_BYTES = 1_048_576  #: largest accepted webhook body
+MAX_BODY_BYTES = 1_048_576
 MAX_FRAME_BYTES = 4 * MAX_BODY_BYTES + 65_536  #: one body at its longest (`1e15` is 1000000000000000.0)
 MAX_OUTPUT_CHARS = 20_000  #: longest tail of output in a report and in a task view
-DEFAULT_TTL_S = 86_400.0  #: how long a command waits when its caller did not say
+DEFAULT_TTL_S, MAX_TTL_S = 86_400.0, 604_800.0
+COMMAND, CANCEL, RETRY = "task_command", "task_cancel", "task_retry"  #: events that are orders
 HEARTBEAT_S = 20.0  #: how often a machine says that it is there
 TASK_ID = r"^\.{0,127}[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}$"  #: not only dots: /tasks/.. is a folder above
 NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
@@ -90,7 +90,7 @@ class Command(_Frozen):
     """The request in the user's own words, shown in the viewer."""
     machine: Name | None = None
     """Which machine; needed only when the relay knows several."""
-    ttl: float = Field(default=DEFAULT_TTL_S, ge=1, le=604_800, allow_inf_nan=False)
+    ttl: float = Field(default=DEFAULT_TTL_S, ge=1, le=MAX_TTL_S, allow_inf_nan=False)
     """Seconds after which the task is not started any more."""
     sync: bool = False
     """Hold the answer up to 25 seconds, like `?wait=25`."""
@@ -126,6 +126,7 @@ class Hello(_Frozen):
     protocol: int = PROTOCOL
     machine: Name
     version: str = Field(max_length=64)
+    max_message: int = Field(default=MAX_FRAME_BYTES, ge=4_096)  #: largest frame that it takes, in bytes
 
 
 class Ack(_Frozen):
@@ -147,6 +148,8 @@ class Heartbeat(_Frozen):
     """Machine to relay every HEARTBEAT_S; without an answer the machine reconnects."""
 
     type: Literal["heartbeat"] = "heartbeat"
+    busy: int = Field(default=0, ge=0)  #: how many tasks run
+    queued: int = Field(default=0, ge=0)  #: how many wait for a free worker
 
 
 class Welcome(_Frozen):
@@ -155,8 +158,7 @@ class Welcome(_Frozen):
     type: Literal["welcome"] = "welcome"
     protocol: int = PROTOCOL
     machine: Name
-    waiting: int = Field(ge=0)
-    """How many webhooks wait for this machine."""
+    waiting: int = Field(ge=0)  #: how many webhooks wait for this machine
 
 
 class Webhook(_Frozen):
@@ -166,16 +168,13 @@ class Webhook(_Frozen):
     event: str
     """`task_command`, `llm_conversation_insight`, `github.push`, or whatever the payload says."""
     delivery_id: str
-    timestamp: AwareDatetime
-    """When the relay accepted it."""
+    timestamp: AwareDatetime  #: when the relay accepted it
     payload: dict[str, Any]
     """The webhook's body; for `task_command`, `payload["data"]` is a whole `Command`."""
-    caller: str
-    """Whose key posted it."""
-    expires_in: float
+    caller: str  #: whose key posted it
+    expires_in: float = Field(ge=-1e9, le=1e9, allow_inf_nan=False)
     """Seconds left to start it; relative, so that a wrong clock on the machine does no harm."""
-    attempt: int = Field(ge=1)
-    """How often it was sent, this time included."""
+    attempt: int = Field(ge=1)  #: how often it was sent, this time included
 
 
 class HeartbeatAck(_Frozen):
@@ -192,6 +191,7 @@ class CloseCode(IntEnum):
     """Why the relay ended a session (RFC 6455 leaves 4000 to 4999 to us)."""
 
     PROTOCOL_ERROR = 4400
+    ACK_TIMEOUT = 4408
     SUPERSEDED = 4409
 
 

@@ -9,8 +9,12 @@ from typing import Literal, Self
 
 from dotenv import load_dotenv
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from relay.protocol import NAME, parse_keys
+
+GITHUB = "github"
+"""The caller's name of what comes with GitHub's signature."""
 
 
 class Settings(BaseModel):
@@ -22,6 +26,9 @@ class Settings(BaseModel):
     machine_key: SecretStr
     machine_name: str = Field(default="laptop", pattern=NAME)
     github_webhook_secret: SecretStr | None = None
+    webhook_secret: SecretStr | None = None
+    rate_limit_per_minute: int = Field(default=600, ge=0)
+    relay_retention_days: float = Field(default=7, gt=0)
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
     relay_sqlite_path: Path = Path("relay.db")
@@ -49,6 +56,20 @@ class Settings(BaseModel):
         if self.callers().keys() & self.machines().keys():
             raise ValueError("API_KEY and MACHINE_KEY share a key; a caller must not be a machine")
         return self
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _check_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            for secret in parse_keys(value.get_secret_value(), "webhook") if value else ():
+                Webhook(secret)
+        except (ValueError, RuntimeError, EmptyWebhookSecretError):
+            raise ValueError("a Standard Webhooks secret looks like whsec_ and then base64") from None
+        return value
+
+    def signers(self) -> dict[str, str]:
+        """Standard Webhooks secret → caller's name; without a name it is `webhook`."""
+        return parse_keys(self.webhook_secret.get_secret_value(), "webhook") if self.webhook_secret else {}
 
     def callers(self) -> dict[str, str]:
         """API key → caller's name; a key without a name belongs to `default`."""

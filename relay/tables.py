@@ -1,8 +1,10 @@
-"""The relay's two tables. Times are seconds since 1970 in UTC. The only peewee of this room."""
+"""The relay's tables. Times are seconds since 1970 in UTC. The only peewee of this room."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Sized
 from pathlib import Path
+from typing import Any, Self  # Any: what a column holds
 
 from peewee import (
     SQL,
@@ -20,12 +22,59 @@ from relay.protocol import Status
 
 database = SqliteDatabase(None, lock_type="IMMEDIATE")
 
-WAITING, DELIVERED, REFUSED = "waiting", "delivered", "refused"
+WAITING, DELIVERED, DROPPED = "waiting", "delivered", "dropped"
 
 
 class _Table(Model):
+    """What runs for every webhook, beside peewee's queries: those write their text anew each time,
+    which takes twenty times as long as SQLite takes to run it (measured: 230 µs against 10).
+
+    *where* is SQL with a `?` for each of *values*."""
+
     class Meta:
         database = database
+
+    @classmethod
+    def pick(cls, columns: str, where: str, *values: object) -> list[tuple[Any, ...]]:
+        """These columns of every row for which *where* holds, in the order that it asks for."""
+        text = f"SELECT {columns} FROM {cls._meta.table_name} WHERE {where}"  # noqa: S608 - our own words
+        found: list[tuple[Any, ...]] = _run(text, values).fetchall()
+        return found
+
+    @classmethod
+    def find(cls, where: str, *values: object) -> list[Self]:
+        """Every row for which *where* holds, in the order that it asks for."""
+        names = cls._meta.sorted_field_names
+        return [
+            cls(**dict(zip(names, row, strict=True))) for row in cls.pick(", ".join(names), where, *values)
+        ]
+
+    @classmethod
+    def change(cls, settings: str, where: str, *values: object) -> int:
+        """Change every row for which *where* holds. Returns how many there were."""
+        text = f"UPDATE {cls._meta.table_name} SET {settings} WHERE {where}"  # noqa: S608 - our own words
+        return int(_run(text, values).rowcount)
+
+    def add(self) -> None:
+        """Insert this row."""
+        names = self._meta.sorted_field_names
+        text = f"INSERT INTO {self._meta.table_name} ({', '.join(names)}) VALUES ({marks(names)})"  # noqa: S608 - our own words
+        _run(text, [getattr(self, name) for name in names])
+
+    def rewrite(self) -> None:
+        """Write every field of this row, which is there already."""
+        key, *names = self._meta.sorted_field_names
+        values = [getattr(self, name) for name in (*names, key)]
+        self.change(", ".join(f"{name} = ?" for name in names), f"{key} = ?", *values)
+
+
+def _run(text: str, values: Sequence[object]) -> Any:
+    return database.execute_sql(text, values)  # type: ignore[no-untyped-call]  # peewee's stubs lack it
+
+
+def marks(values: Sized) -> str:
+    """A `?` for each of *values*, for `IN (…)`."""
+    return ", ".join("?" * len(values))
 
 
 class Delivery(_Table):
@@ -35,22 +84,28 @@ class Delivery(_Table):
     delivery_id = TextField()
     machine = TextField()
     event = TextField()
-    task_id = TextField(null=True)
-    payload = TextField()
+    task_id = TextField(null=True, index=True)
+    size = IntegerField()  #: of the payload, in bytes
     digest = TextField()
     caller = TextField()
     accepted_at = FloatField()
     expires_at = FloatField()
     state = TextField(default=WAITING)
     sends = IntegerField(default=0)
+    # Last, because SQLite walks through all of it to reach what comes after.
+    payload = TextField()
 
     class Meta:
         table_name = "deliveries"
         indexes = ((("delivery_id", "machine"), True),)
 
 
+# Partial, because every index costs every webhook a page on the disk.
 Delivery.add_index(
     SQL("CREATE INDEX IF NOT EXISTS deliveries_waiting ON deliveries (machine, seq) WHERE state = 'waiting'")
+)
+Delivery.add_index(
+    SQL("CREATE INDEX IF NOT EXISTS deliveries_github ON deliveries (digest) WHERE caller = 'github'")
 )
 
 
@@ -68,16 +123,27 @@ class Task(_Table):
     error = TextField(null=True)
     summary = TextField(null=True)
     returncode = IntegerField(null=True)
-    output = TextField(default="")
     truncated = BooleanField(default=False)
     attempt = IntegerField(default=1)
     rev = IntegerField(default=0)
     created_at = FloatField(index=True)
     started_at = FloatField(null=True)
     completed_at = FloatField(null=True)
+    output = TextField(default="")  #: last for the same reason
 
     class Meta:
         table_name = "tasks"
+
+
+class Machine(_Table):
+    """A machine that has been connected at some time."""
+
+    name = TextField(primary_key=True)
+    seen_at = FloatField()
+    version = TextField()
+
+    class Meta:
+        table_name = "machines"
 
 
 class CannotOpen(Exception):
@@ -92,7 +158,7 @@ def open_database(path: Path) -> SqliteDatabase:
     )
     try:
         with database:
-            database.create_tables([Delivery, Task])
+            database.create_tables([Delivery, Task, Machine])
         path.chmod(0o600)
     except PeeweeException as problem:
         raise CannotOpen(f"RELAY_SQLITE_PATH {path} cannot be used ({problem})") from None

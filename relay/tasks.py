@@ -1,20 +1,21 @@
-"""Tasks as callers see them, and the reports that machines put."""
+"""Tasks as callers see them."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
-from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
 
-from relay import body, store
+from relay import openapi, store
 from relay.errors import Code, Problem
 from relay.hub import Relay
-from relay.protocol import NAME, TASK_ID, Report, Status, explain
+from relay.openapi import TaskIdInPath
+from relay.protocol import NAME, Status
 from relay.speech import spoken
 from relay.tables import Task
 
@@ -23,10 +24,9 @@ MAX_WAIT_S = 45.0
 POLL_S = 10
 """What `Retry-After` and `next_step` advise."""
 
-Wait = Annotated[
-    float | None,
-    Query(ge=0, le=MAX_WAIT_S, description="Seconds to hold the answer for the result, 0 to 45."),
-]
+_WAIT = TypeAdapter(Annotated[float, Field(ge=0, le=MAX_WAIT_S, allow_inf_nan=False)])
+
+Waiting = Literal["offline", "busy", "approval", "queued"]
 
 
 class TaskView(BaseModel):
@@ -40,6 +40,9 @@ class TaskView(BaseModel):
     title: str | None
     machine: str
     machine_online: bool
+    waiting_for: Waiting | None = Field(
+        description="Why it has not been started: offline, busy, approval or queued; null once it has."
+    )
     attempt: int = Field(description="Grows by one with each 'run again'.")
     returncode: int | None
     summary: str = Field(description="At most 25 words, made to be read aloud.")
@@ -66,6 +69,7 @@ def view(relay: Relay, task: Task, *, duplicate: bool = False) -> TaskView:
         **{name: getattr(task, name) for name in _SAME},
         status=status,
         machine_online=online,
+        waiting_for=_waiting_for(relay, status, task.machine),
         summary=task.summary or spoken(status),
         created_at=_utc(task.created_at),
         started_at=_utc(task.started_at),
@@ -79,6 +83,17 @@ _SAME = (
     "task_id", "reason", "error", "action_type", "title", "machine", "attempt", "returncode",
     "output", "truncated",
 )  # fmt: skip
+
+
+def _waiting_for(relay: Relay, status: Status, machine: str) -> Waiting | None:
+    if status is Status.AWAITING_APPROVAL:
+        return "approval"
+    if status is not Status.PENDING:
+        return None
+    session = relay.hub.session(machine)
+    if session is None:
+        return "offline"
+    return "busy" if session.queued else "queued"
 
 
 def _utc(seconds: float | None) -> datetime | None:
@@ -113,14 +128,23 @@ async def wait_until_final(relay: Relay, task_id: str, seconds: float) -> Task:
             left = deadline - asyncio.get_running_loop().time()
             if Status(task.status).is_final or left <= 0:
                 return task
-            try:
-                await asyncio.wait_for(news.wait(), left)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await news.wait()
 
 
-def prefer_wait(request: Request) -> float | None:
-    """Seconds from `Prefer: wait=N` (RFC 7240), or None; more than 45 counts as 45."""
+def asked_wait(request: Request) -> float | None:
+    """Seconds from `?wait=`, else from `Prefer: wait=N` (RFC 7240; more than 45 counts as 45), else
+    None. Raises Problem 422.
+
+    Read here, because FastAPI takes longer to read two parameters than we take for all the rest."""
+    text = request.query_params.get("wait") if request.scope["query_string"] else None
+    if text is not None:
+        try:
+            return _WAIT.validate_python(text)
+        except ValidationError:
+            detail = f"wait must be a number of seconds from 0 to {MAX_WAIT_S:.0f}, not {text[:60]!r}"
+            raise Problem(Code.MALFORMED, detail, field="wait") from None
     found = re.search(r"(?:^|[,;\s])wait\s*=\s*(\d{1,6})", request.headers.get("prefer", ""))
     return min(float(found[1]), MAX_WAIT_S) if found else None
 
@@ -129,15 +153,19 @@ def routes(relay: Relay) -> APIRouter:
     """The endpoints under `/tasks`."""
     router = APIRouter(tags=["tasks"])
 
-    @router.get("/tasks/{task_id}", response_model=TaskView)
-    async def get_task(request: Request, task_id: str, wait: Wait = None) -> Response:
+    @router.get(
+        "/tasks/{task_id}",
+        response_model=TaskView,
+        responses=openapi.problems(Code.NOT_FOUND),
+        openapi_extra={"parameters": [openapi.WAIT]},
+    )
+    async def get_task(request: Request, task_id: TaskIdInPath) -> Response:
         """State, summary and output tail of one task; `wait` holds until it is final."""
-        relay.doors.caller(request.headers)
-        seconds = wait if wait is not None else prefer_wait(request) or 0
-        task = await wait_until_final(relay, task_id, seconds)
+        relay.doors.caller(request)
+        task = await wait_until_final(relay, task_id, asked_wait(request) or 0)
         return json_response(view(relay, task))
 
-    @router.get("/tasks", response_model=TaskList)
+    @router.get("/tasks", response_model=TaskList, responses=openapi.problems())
     async def list_tasks(
         request: Request,
         status: Status | None = None,
@@ -145,26 +173,9 @@ def routes(relay: Relay) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=200)] = 20,
     ) -> Response:
         """The newest tasks, newest first."""
-        relay.doors.caller(request.headers)
+        relay.doors.caller(request)
         found = await relay.writer.run(store.list_tasks, status, machine, limit)
         return json_response(TaskList(tasks=[view(relay, task) for task in found]))
-
-    @router.put("/tasks/{task_id}", status_code=HTTPStatus.NO_CONTENT, openapi_extra=_report_body())
-    async def put_report(request: Request, task_id: str) -> Response:
-        """A report from a machine; needs its machine key. Repeated or late reports change nothing."""
-        machine = relay.doors.machine(request.headers)
-        report = _read_report(await body.read(request))
-        if report.task_id != task_id:
-            raise Problem(
-                Code.MALFORMED,
-                f"The path says {task_id!r} and the report {report.task_id!r}",
-                field="task_id",
-            )
-        task = await relay.writer.run(store.put_report, machine, report)
-        if task is None:
-            raise Problem(Code.NOT_FOUND, f"No task {task_id!r} of {machine} is known here")
-        relay.hub.tell(task_id)
-        return Response(status_code=HTTPStatus.NO_CONTENT)
 
     return router
 
@@ -172,32 +183,3 @@ def routes(relay: Relay) -> APIRouter:
 def json_response(model: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """*model* as JSON without a second validation by the framework."""
     return Response(model.model_dump_json(), status, headers, media_type="application/json")
-
-
-def _read_report(raw: bytes) -> Report:
-    try:
-        report = Report.model_validate(body.parse(raw))
-        # A time off the end of the UTC calendar would break every answer that shows it.
-        _ = [at.astimezone(UTC) for at in (report.started_at, report.completed_at) if at]
-    except ValidationError as problem:
-        raise Problem(Code.MALFORMED, f"The report is not valid: {explain(problem)}") from None
-    except OverflowError:
-        raise Problem(Code.MALFORMED, "The report holds a time outside the years 1 to 9999") from None
-    return report
-
-
-def _report_body() -> dict[str, object]:
-    return {
-        "parameters": [
-            {
-                "name": "task_id",
-                "in": "path",
-                "required": True,
-                "schema": {"type": "string", "pattern": TASK_ID},
-            }
-        ],
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": Report.model_json_schema()}},
-        },
-    }

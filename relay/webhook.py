@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import re
-import secrets
-import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ValidationError
 
-from relay import body, store
+from relay import body, openapi, store
 from relay.errors import Code, Problem
 from relay.hub import Relay
-from relay.protocol import DEFAULT_TTL_S, NAME, Command, explain
-from relay.tasks import POLL_S, TaskView, Wait, json_response, prefer_wait, view, wait_until_final
+from relay.protocol import CANCEL, COMMAND, MAX_TTL_S, NAME, RETRY, Command, explain
+from relay.tasks import POLL_S, TaskView, asked_wait, json_response, view, wait_until_final
 
-COMMAND = "task_command"
+PATH = "/webhook"
 SYNC_WAIT_S = 25.0
+RESERVED = {CANCEL: "/tasks/{id}/cancel", RETRY: "/tasks/{id}/retry"}
 _ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _DELIVERY_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -45,56 +46,65 @@ class Post:
 
     @property
     def is_command(self) -> bool:
-        # A GitHub signature proves where an event came from, not that somebody asked for something.
+        """Whether it asks for something to be done."""
         return self.event == COMMAND
 
 
 def routes(relay: Relay) -> APIRouter:
-    """The webhook endpoint."""
+    """The webhook endpoint, as it is described."""
     router = APIRouter(tags=["webhook"])
-
-    @router.post(
-        "/webhook",
+    router.add_api_route(
+        PATH,
+        endpoint(relay),
+        methods=["POST"],
         response_model=TaskView | Receipt,
-        openapi_extra=_body(),
-        responses={202: {"model": TaskView | Receipt}},
+        openapi_extra={"parameters": [openapi.WAIT, openapi.IDEMPOTENCY_KEY], **openapi.body(_BODY)},
+        responses={
+            202: {"model": TaskView | Receipt},
+            **openapi.problems(Code.CONFLICT, Code.TOO_LARGE),
+        },
     )
-    async def receive(
-        request: Request,
-        wait: Wait = None,
-        _key: Annotated[
-            str | None,
-            Header(alias="Idempotency-Key", description="Makes a repeated request harmless."),
-        ] = None,
-    ) -> Response:
+    return router
+
+
+def endpoint(relay: Relay) -> Callable[[Request], Awaitable[Response]]:
+    """The webhook endpoint, as it runs."""
+
+    async def receive(request: Request) -> Response:
         """Accept a command or an event. A 202 or 200 means that it is on disk."""
         post = await _admit(relay, request)
         if not post.is_command:
             return await _accept_event(relay, post)
         command = _read_command(post.payload)
-        if wait is None:
-            wait = prefer_wait(request)
+        wait = asked_wait(request)
         if wait is None:
             wait = SYNC_WAIT_S if command.sync else 0
         return await _accept_command(relay, post, command, wait)
 
-    return router
+    return receive
 
 
 async def _admit(relay: Relay, request: Request) -> Post:
     """Key before body, signature before JSON: strangers cost as little as possible."""
     headers = request.headers
-    signed = (
-        "x-hub-signature-256" in headers and "x-api-key" not in headers and "authorization" not in headers
-    )
-    caller = "github" if signed else relay.doors.caller(headers)
+    has_key = "x-api-key" in headers or "authorization" in headers
+    by_github = "x-hub-signature-256" in headers and not has_key
+    by_signature = "webhook-signature" in headers and not has_key and not by_github
+    caller = "" if by_github or by_signature else relay.doors.caller(request)
     raw = await body.read(request)
-    if signed:
-        relay.doors.github(headers, raw)
+    if by_github:
+        caller = relay.doors.github(request, raw)
+    elif by_signature:
+        caller = relay.doors.signer(request, raw)
     payload = body.parse(raw)
-    event = f"github.{headers.get('x-github-event', 'event')}" if signed else payload.get("type", "webhook")
+    # A GitHub signature proves where an event came from, not that somebody asked for something.
+    event = (
+        f"github.{headers.get('x-github-event', 'event')}" if by_github else payload.get("type", "webhook")
+    )
     if not isinstance(event, str) or not re.fullmatch(r"[\w.:-]{1,100}", event):
         raise Problem(Code.MALFORMED, "type must be a word of at most 100 characters", field="type")
+    if event in RESERVED:
+        raise Problem(Code.MALFORMED, f"{event} is not for webhooks; POST to {RESERVED[event]}", field="type")
     return Post(caller, event, payload, _delivery_id(request))
 
 
@@ -104,7 +114,8 @@ def _delivery_id(request: Request) -> str:
             if not _DELIVERY_ID.fullmatch(value):
                 raise Problem(Code.MALFORMED, f"{name} must be 1 to 128 visible ASCII characters", field=name)
             return value
-    return uuid.uuid4().hex
+    # An id opens nothing without a key, and asking the system for randomness takes a tenth of a request.
+    return f"{random.getrandbits(128):032x}"
 
 
 def _read_command(payload: dict[str, Any]) -> Command:
@@ -133,7 +144,7 @@ def _new_task_id(action_type: object) -> str:
     """Short enough to be read, rare enough not to repeat: `git-k7m2x9qp`."""
     # An odd action type is refused by its own name; an id made of it must not be what is complained of.
     word = action_type if isinstance(action_type, str) and re.fullmatch(NAME, action_type) else "task"
-    return f"{word}-{''.join(secrets.choice(_ID_ALPHABET) for _ in range(8))}"
+    return f"{word}-{''.join(random.choices(_ID_ALPHABET, k=8))}"  # noqa: S311 - see _delivery_id
 
 
 async def _accept_command(relay: Relay, post: Post, command: Command, wait: float) -> Response:
@@ -150,19 +161,21 @@ async def _accept_command(relay: Relay, post: Post, command: Command, wait: floa
     )
     task = store.NewTask(command.task_id, command.action_type, command.title, machine)
     try:
-        task_id, duplicate = await relay.writer.run(store.accept_command, delivery, task)
+        stored, duplicate = await relay.writer.run(store.accept_command, delivery, task)
     except store.Conflict as conflict:
         raise _conflict(conflict) from None
     relay.hub.wake(machine)
-    shown = view(relay, await wait_until_final(relay, task_id, wait), duplicate=duplicate)
-    headers = {"Location": f"/tasks/{task_id}"}
+    if wait:
+        stored = await wait_until_final(relay, stored.task_id, wait)
+    shown = view(relay, stored, duplicate=duplicate)
+    headers = {"Location": f"/tasks/{stored.task_id}"}
     if shown.status.is_final:
         return json_response(shown, 200, headers)
     return json_response(shown, 202, {**headers, "Retry-After": str(POLL_S)})
 
 
 async def _accept_event(relay: Relay, post: Post) -> Response:
-    delivery = _new_delivery(relay, post, json.dumps(post.payload), post.payload, DEFAULT_TTL_S)
+    delivery = _new_delivery(relay, post, json.dumps(post.payload), post.payload, MAX_TTL_S)
     machines = relay.doors.machines.names()
     try:
         duplicate = await relay.writer.run(store.accept_event, delivery, machines)
@@ -176,9 +189,9 @@ async def _accept_event(relay: Relay, post: Post) -> Response:
 def _new_delivery(
     relay: Relay, post: Post, payload: str, asked: dict[str, Any], ttl: float
 ) -> store.NewDelivery:
-    now = relay.now()
+    now, steady = relay.now(), relay.steady()
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-    return store.NewDelivery(post.delivery_id, post.event, payload, digest, post.caller, now, now + ttl)
+    return store.NewDelivery(post.delivery_id, post.event, payload, digest, post.caller, now, steady + ttl)
 
 
 def _choose_machine(relay: Relay, command: Command) -> str:
@@ -209,17 +222,11 @@ def _conflict(conflict: store.Conflict) -> Problem:
     )
 
 
-def _body() -> dict[str, object]:
-    """The documented command for OpenAPI; any other JSON object is accepted as an event."""
-    command = Command.model_json_schema()
-    command["required"] = ["action_type"]
-    example = {
-        "type": COMMAND,
-        "data": {"action_type": "git", "params": {"command": ["git", "status"]}},
-    }
-    schema = {
-        "type": "object",
-        "properties": {"type": {"type": "string", "examples": [COMMAND]}, "data": command},
-        "examples": [example],
-    }
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+_COMMAND = {"$ref": openapi.REF.format(model="Command")}
+_EXAMPLE = {"type": COMMAND, "data": {"action_type": "git", "params": {"command": ["git", "status"]}}}
+_BODY: dict[str, Any] = {
+    "type": "object",
+    "properties": {"type": {"type": "string", "examples": [COMMAND]}, "data": _COMMAND},
+    "examples": [_EXAMPLE],
+}
+"""The documented command; any other JSON object is accepted as an event."""

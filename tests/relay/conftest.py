@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ import uvicorn
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from relay import auth
 from relay.app import create_app
 from relay.protocol import MAX_FRAME_BYTES
-from relay.server import listen
+from relay.server import configuration, listen
 from relay.settings import Settings
 from tests.chain import API_KEY, GITHUB_SECRET, MACHINE_KEY, wait_until
 
 SECOND_KEY = "fake-key-of-a-second-machine-0000"
+WEBHOOK_SECRET = "whsec_ZmFrZS1zZWNyZXQtZm9yLXRlc3RzLTAwMDA="
 
 
 class Machine:
@@ -43,8 +46,8 @@ class Machine:
         self.say(type="heartbeat")
         return self.hear() == {"type": "heartbeat_ack"}
 
-    def greet(self) -> dict[str, Any]:
-        self.say(type="hello", protocol=1, machine="laptop", version="test")
+    def greet(self, **more: Any) -> dict[str, Any]:
+        self.say(type="hello", protocol=1, machine="laptop", version="test", **more)
         return self.hear()
 
     def webhook(self) -> dict[str, Any]:
@@ -99,12 +102,18 @@ class Served:
         return dict(self.http.get(f"/tasks/{task_id}").raise_for_status().json())
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """What the file holds, seen from outside."""
-        reader = sqlite3.connect(self.database)
-        try:
-            return reader.execute(query).fetchall()
-        finally:
-            reader.close()
+        """What the file holds, seen and changed from outside."""
+        with closing(sqlite3.connect(self.database, isolation_level=None, timeout=10)) as outside:
+            return outside.execute(query).fetchall()
+
+    def state(self, task_id: str) -> list[tuple[str, str, int]]:
+        """Event, state and number of sends of every delivery about a task."""
+        which = f"WHERE task_id = '{task_id}' ORDER BY seq"
+        return self.rows(f"SELECT event, state, sends FROM deliveries {which}")
+
+    def order(self, task_id: str, order: str, **options: Any) -> httpx.Response:
+        """POST to `/tasks/{id}/cancel` or `/retry`."""
+        return self.http.post(f"/tasks/{task_id}/{order}", **options)
 
     @contextmanager
     def machine(self, key: str = MACHINE_KEY, *, greet: bool = True) -> Iterator[Machine]:
@@ -124,19 +133,36 @@ class Served:
         self._others.shutdown()
 
 
+class Clocks:
+    """The wall clock and the steady one; both stand where a test puts them."""
+
+    def __init__(self, wall: float = 1_800_000_000.0) -> None:
+        self.wall = self.steady = wall
+
+    def pass_by(self, seconds: float) -> None:
+        self.wall += seconds
+        self.steady += seconds
+
+
 @contextmanager
-def serve(folder: Path, **settings: str) -> Iterator[Served]:
-    """Run a relay in *folder* until the block ends."""
+def serve(
+    folder: Path, *, failures: int = 0, clocks: Clocks | None = None, **settings: str
+) -> Iterator[Served]:
+    """Run a relay in *folder* until the block ends, as `relay.server` does.
+
+    How often somebody may knock is limited where a test asks for it: they all come from one address."""
     own = {
         "API_KEY": f"phone={API_KEY}", "MACHINE_KEY": MACHINE_KEY, "GITHUB_WEBHOOK_SECRET": GITHUB_SECRET,
+        "WEBHOOK_SECRET": f"zapier={WEBHOOK_SECRET}", "RATE_LIMIT_PER_MINUTE": "0",
         "RELAY_SQLITE_PATH": str(folder / "relay.db"),
     }  # fmt: skip
-    app = create_app(Settings.read({**own, **settings}))
+    times = (lambda: clocks.wall, lambda: clocks.steady) if clocks else ()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auth, "FAILURES_PER_MINUTE", failures)
+        app = create_app(Settings.read({**own, **settings}), *times)
     listening = listen("127.0.0.1", 0)
-    config = uvicorn.Config(
-        app, ws="websockets-sansio", http="httptools", log_level="error", access_log=False,
-        ws_max_size=MAX_FRAME_BYTES, timeout_graceful_shutdown=1,
-    )  # fmt: skip
+    config = configuration(app)
+    config.timeout_graceful_shutdown = 1
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -176,3 +202,12 @@ def two_machines(tmp_path: Path) -> Iterator[Served]:
 @pytest.fixture
 def second_key() -> str:
     return SECOND_KEY
+
+
+@pytest.fixture
+def own_environment() -> Iterator[None]:
+    """Lets a test read .env into the environment of this process, and undoes it."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)

@@ -5,18 +5,24 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.requests import HTTPConnection
 from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
-from relay.auth import Doors, Keyring, presented_key
-from relay.errors import Problem
+from relay.auth import FAILURES_PER_MINUTE, Doors, Keyring, presented_key
+from relay.errors import Code, Problem
+from relay.settings import Settings
 from tests.chain import API_KEY, GITHUB_SECRET, MACHINE_KEY
 from tests.relay.conftest import Served, serve
 
 WRONG = "fake-key-that-nobody-knows-0000"
+OTHER = "fake-key-of-another-caller-0000"
 
 
 @pytest.fixture
@@ -69,10 +75,6 @@ def test_a_key_that_is_not_ascii_is_just_a_wrong_key(stranger: httpx.Client) -> 
     for raw in ("schlüssel-schlüssel".encode(), b"\xff\xfe\xfd" * 8):
         assert stranger.get("/tasks", headers=[(b"X-API-Key", raw)]).status_code == 401
         assert stranger.get("/tasks", headers=[(b"Authorization", b"Bearer " + raw)]).status_code == 401
-
-
-def test_a_key_in_the_address_is_not_looked_at(stranger: httpx.Client) -> None:
-    assert stranger.get("/tasks", params={"api_key": API_KEY, "key": API_KEY}).status_code == 401
 
 
 def test_a_key_is_asked_for_before_the_body_is_read(stranger: httpx.Client) -> None:
@@ -182,8 +184,99 @@ def test_the_bearer_token_goes_before_the_other_header() -> None:
     assert presented_key({}) is None
 
 
+def visitor(key: str, query: str = "", host: str = "192.0.2.1") -> HTTPConnection:
+    """Somebody at the door, without a server."""
+    headers = [(b"x-api-key", key.encode())]
+    return HTTPConnection(
+        {"type": "http", "headers": headers, "query_string": query.encode(), "client": (host, 1)}
+    )
+
+
+def doors(clock: Callable[[], float] = time.monotonic, **settings: str) -> Doors:
+    own = {"API_KEY": f"phone={API_KEY},claude={OTHER}", "MACHINE_KEY": MACHINE_KEY}
+    return Doors(Settings.read({**own, **settings}), clock)
+
+
 def test_doors_say_which_setting_to_compare_and_never_the_key() -> None:
-    doors = Doors({API_KEY: "phone"}, {MACHINE_KEY: "laptop"}, None)
     with pytest.raises(Problem, match="MACHINE_KEY") as refused:
-        doors.machine({"x-api-key": WRONG})
+        doors().machine(visitor(WRONG))
     assert WRONG not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["key", "api_key", "apikey", "token", "access_token"])
+def test_a_right_key_that_came_in_the_address_as_well_is_refused_with_a_reason(
+    stranger: httpx.Client, name: str
+) -> None:
+    answer = stranger.get("/tasks", params={name: API_KEY}, headers={"X-API-Key": API_KEY})
+    assert (answer.status_code, answer.json()["code"]) == (401, "unknown_key")
+    assert "address" in answer.json()["detail"]
+    assert API_KEY not in answer.text
+
+
+def test_a_machine_with_its_key_in_the_address_gets_no_session(shared: Served) -> None:
+    with pytest.raises(InvalidStatus) as refused, connect(
+        f"ws://127.0.0.1:{shared.port}/ws?token={MACHINE_KEY}", proxy=None,
+        additional_headers={"Authorization": f"Bearer {MACHINE_KEY}"},
+    ):  # fmt: skip
+        pass
+    assert refused.value.response.status_code == 401
+    assert MACHINE_KEY.encode() not in refused.value.response.body
+
+
+def test_whoever_asks_too_often_is_told_when_to_come_back(tmp_path: Path) -> None:
+    with serve(tmp_path, RATE_LIMIT_PER_MINUTE="3", API_KEY=f"phone={API_KEY},claude={OTHER}") as relay:
+        assert [relay.http.get("/tasks").status_code for _ in range(4)] == [200, 200, 200, 429]
+        answer = relay.command(task_id="too-often")
+        assert (answer.status_code, answer.json()["code"]) == (429, "too_many")
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert "RATE_LIMIT_PER_MINUTE" in answer.json()["detail"]
+        # The limit is for each name; others and machines are not held up.
+        assert relay.http.get("/tasks", headers={"X-API-Key": OTHER}).status_code == 200
+        assert relay.report("nothing").status_code == 404
+        assert relay.rows("SELECT count(*) FROM tasks") == [(0,)]
+
+
+def test_without_a_limit_nobody_asks_too_often() -> None:
+    door = doors(RATE_LIMIT_PER_MINUTE="0")
+    assert {door.caller(visitor(API_KEY)) for _ in range(2_000)} == {"phone"}
+
+
+def test_a_limit_is_lifted_as_time_goes_by() -> None:
+    now = 0.0
+    door = doors(lambda: now, RATE_LIMIT_PER_MINUTE="2")
+    door.caller(visitor(API_KEY))
+    door.caller(visitor(API_KEY))
+    with pytest.raises(Problem) as refused:
+        door.caller(visitor(API_KEY))
+    assert (refused.value.code, refused.value.retry_after) == (Code.TOO_MANY, 30)
+    now = 30.0
+    assert door.caller(visitor(API_KEY)) == "phone"
+
+
+def test_wrong_keys_from_one_address_are_slowed_down_and_a_right_key_still_passes(tmp_path: Path) -> None:
+    with serve(tmp_path, failures=3) as relay:
+        wrong = {"X-API-Key": WRONG}
+        codes = [relay.http.get("/tasks", headers=wrong).status_code for _ in range(5)]
+        assert codes == [401, 401, 401, 429, 429]
+        answer = relay.http.post("/webhook", content=b"{}", headers=wrong)
+        assert (answer.status_code, answer.json()["code"]) == (429, "too_many")
+        assert int(answer.headers["retry-after"]) >= 1
+        forged = {"X-Hub-Signature-256": "sha256=00"}
+        with httpx.Client(trust_env=False) as stranger:
+            assert stranger.post(f"{relay.address}/webhook", content=b"{}", headers=forged).status_code == 429
+        assert relay.command().status_code == 202
+        with pytest.raises(InvalidStatus) as refused, relay.machine(WRONG):
+            pass
+        assert refused.value.response.status_code == 429
+        with relay.machine() as machine:
+            assert machine.webhook()["caller"] == "phone"
+
+
+def test_wrong_keys_are_counted_for_each_address() -> None:
+    door = doors(lambda: 0.0)
+    codes = []
+    for host in ["192.0.2.1"] * (FAILURES_PER_MINUTE + 1) + ["192.0.2.2"]:
+        with pytest.raises(Problem) as refused:
+            door.caller(visitor(WRONG, host=host))
+        codes.append(refused.value.code)
+    assert codes == [Code.UNKNOWN_KEY] * FAILURES_PER_MINUTE + [Code.TOO_MANY, Code.UNKNOWN_KEY]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from relay import channel
+from relay import channel, delivery, store
 from relay.delivery import WINDOW
+from relay.endings import MAX_SENDS
+from relay.writer import Unavailable
 from tests.chain import MACHINE_KEY, wait_until
 from tests.relay.conftest import SECOND_KEY, Served, serve
 
@@ -252,3 +255,162 @@ def test_two_keys_of_one_machine_are_one_machine(tmp_path: Path) -> None:
         with relay.machine() as older, relay.machine(SECOND_KEY) as newer:
             assert older.close_code() == 4409
             assert newer.webhook()["event"] == "task_command"
+
+
+def large(relay: Served, size: int, task_id: str) -> None:
+    relay.command(task_id=task_id, params={"text": "x" * size})
+
+
+def task_id(frame: dict[str, Any]) -> str:
+    return str(frame["payload"]["data"]["task_id"])
+
+
+def test_no_more_than_a_mebibyte_is_on_its_way_and_answers_make_room(relay: Served) -> None:
+    for number in range(4):
+        large(relay, 400_000, f"t{number}")
+    with relay.machine() as machine:
+        first, second = machine.webhook(), machine.webhook()
+        assert machine.is_silent()
+        machine.say(type="ack", delivery_ids=[second["delivery_id"]])
+        third = machine.webhook()
+        assert task_id(third) == "t2"
+        assert machine.is_silent()
+        machine.say(type="ack", delivery_ids=[first["delivery_id"], third["delivery_id"]])
+        assert task_id(machine.webhook()) == "t3"
+
+
+def test_one_that_is_larger_than_the_window_travels_alone(relay: Served) -> None:
+    relay.command(task_id="before")
+    # A 😀 has 4 bytes on the way in and 12 on the way out.
+    body = '{"type": "note", "text": "' + "😀" * 200_000 + '"}'
+    relay.http.post("/webhook", content=body.encode()).raise_for_status()
+    relay.command(task_id="after")
+    with relay.machine() as machine:
+        before = machine.webhook()
+        assert machine.is_silent()
+        machine.say(type="ack", delivery_ids=[before["delivery_id"]])
+        alone = machine.webhook()
+        assert alone["event"] == "note"
+        assert machine.is_silent()
+        machine.say(type="ack", delivery_ids=[alone["delivery_id"]])
+        assert task_id(machine.webhook()) == "after"
+
+
+def test_a_machine_that_acknowledges_nothing_is_asked_to_connect_again(
+    relay: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "ACK_S", 0.2)
+    relay.command(task_id="t")
+    with relay.machine() as machine:
+        machine.webhook()
+        # A heartbeat says that it lives, and not that it works.
+        machine.say(type="heartbeat")
+        assert machine.close_code() == 4408
+    wait_until(lambda: connected(relay) == 0, "the session is over")
+    with relay.machine() as machine:
+        assert machine.webhook()["attempt"] == 2
+
+
+def test_only_the_oldest_counts_and_whoever_answers_stays(
+    relay: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "ACK_S", 0.4)
+    with relay.machine() as machine:
+        for number in range(20):
+            relay.command(task_id=f"t{number}")
+            machine.ack(machine.webhook()["delivery_id"])
+        time.sleep(0.05)
+        assert machine.is_silent()
+
+
+def test_what_ten_sessions_did_not_acknowledge_is_undeliverable(relay: Served) -> None:
+    relay.command(task_id="t")
+    waiting = relay.later(lambda: relay.http.get("/tasks/t", params={"wait": 40}))
+    for attempt in range(1, MAX_SENDS + 1):
+        with relay.machine() as machine:
+            assert machine.webhook()["attempt"] == attempt
+    assert relay.task("t")["status"] == "pending"
+    with relay.machine(greet=False) as machine:
+        assert machine.greet()["waiting"] == 0
+        assert machine.is_silent()
+        task = waiting.result(20).json()
+        assert (task["status"], task["reason"]) == ("failed", "undeliverable")
+        assert task["summary"] == "It never reached the machine."
+        assert relay.order("t", "retry").status_code == 202
+        assert machine.webhook()["payload"]["data"]["task_id"] == "t"
+
+
+@pytest.mark.parametrize("when", ["before the session", "during the session"])
+def test_what_is_larger_than_the_machine_takes_is_never_sent(relay: Served, when: str) -> None:
+    if when == "before the session":
+        large(relay, 10_000, "large")
+    with relay.machine(greet=False) as machine:
+        machine.greet(max_message=10_000)
+        if when == "during the session":
+            large(relay, 10_000, "large")
+        large(relay, 7_000, "small")
+        assert task_id(machine.webhook()) == "small"
+        assert machine.is_silent()
+    task = relay.task("large")
+    assert (task["status"], task["reason"]) == ("failed", "undeliverable")
+    assert relay.state("large") == [("task_command", "dropped", 0)]
+
+
+@pytest.mark.parametrize("size", range(7_700, 8_400, 100))
+def test_no_frame_is_larger_than_the_machine_said(relay: Served, size: int) -> None:
+    large(relay, size, "t")
+    with relay.machine(greet=False) as machine:
+        machine.greet(max_message=10_000)
+        machine.connection.protocol.max_message_size = 10_000
+        if relay.task("t")["status"] == "pending":
+            machine.webhook()
+        assert machine.is_silent()
+
+
+def test_what_is_cancelled_while_the_window_is_full_is_never_sent(relay: Served) -> None:
+    for number in range(WINDOW + 2):
+        relay.command(task_id=f"t{number}")
+    with relay.machine() as machine:
+        sent = [machine.webhook() for _ in range(WINDOW)]
+        assert relay.order(f"t{WINDOW}", "cancel").json()["status"] == "cancelled"
+        machine.say(type="ack", delivery_ids=[one["delivery_id"] for one in sent])
+        assert task_id(machine.webhook()) == f"t{WINDOW + 1}"
+        assert machine.is_silent()
+
+
+def test_a_session_whose_acknowledgement_cannot_be_written_ends_and_the_next_gets_it_again(
+    relay: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise Unavailable("The disk is full")
+
+    relay.command(task_id="t")
+    with monkeypatch.context() as patch, relay.machine() as machine:
+        patch.setattr(store, "acknowledge", full)
+        machine.say(type="ack", delivery_ids=[machine.webhook()["delivery_id"]])
+        assert machine.close_code() == 1013
+    assert "Traceback" not in caplog.text
+    with relay.machine() as machine:
+        assert machine.webhook()["attempt"] == 2
+
+
+def test_the_busy_and_the_queued_are_counted_from_nothing_up(relay: Served) -> None:
+    for wrong in ({"busy": -1}, {"queued": "many"}, {"queued": 2**70}):
+        with relay.machine() as machine:
+            machine.say(type="heartbeat", **wrong)
+            assert machine.close_code() == 4400
+
+
+def test_a_session_ends_at_once_also_while_it_is_sending(relay: Served) -> None:
+    # In Python 3.11, asyncio.wait_for swallows a cancellation that comes as its work is done.
+    for number in range(WINDOW):
+        relay.command(task_id=f"t{number}")
+    for sent in range(1, 4 * MAX_SENDS):
+        relay.rows("UPDATE deliveries SET sends = 0")
+        with relay.machine() as machine:
+            for _ in range(sent % WINDOW):
+                machine.webhook()
+            started = time.monotonic()
+            machine.connection.send("{")
+            assert machine.close_code() == 4400
+            assert time.monotonic() - started < 10

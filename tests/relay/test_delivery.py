@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pydantic import TypeAdapter
 
-from relay.delivery import WINDOW, Window, envelope
+from relay.delivery import ACK_S, ENVELOPE_BYTES, WINDOW, WINDOW_BYTES, Window, envelope
 from relay.protocol import RelayFrame, Webhook
 from relay.tables import Delivery
 
@@ -20,16 +20,23 @@ class Sending(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.window = Window(4)
-        self.model: dict[str, int] = {}
+        self.window = Window(4, 100)
+        self.model: dict[str, tuple[int, int, float]] = {}
         self.seq = 0
+        self.now = 0.0
 
-    @rule()
-    def send(self) -> None:
-        if self.window.room > 0:
-            self.seq += 1
-            self.window.sent(f"d{self.seq}", self.seq)
-            self.model[f"d{self.seq}"] = self.seq
+    @rule(sizes=st.lists(st.integers(0, 150), max_size=6), seconds=st.floats(0, 10))
+    def send(self, sizes: list[int], seconds: float) -> None:
+        self.now += seconds
+        waiting = [(self.seq + number, size) for number, size in enumerate(sizes, start=1)]
+        chosen = self.window.fit(waiting)
+        assert chosen == [seq for seq, _ in waiting[: len(chosen)]], "in order, and nothing overtaken"
+        for seq, size in waiting[: len(chosen)]:
+            self.window.sent(f"d{seq}", seq, size, self.now)
+            self.model[f"d{seq}"] = (seq, size, self.now)
+        self.seq += len(sizes)
+        if waiting and not self.model:
+            raise AssertionError("an empty window takes at least one, however large")
 
     @rule(ids=st.lists(st.integers(0, 12).map(lambda number: f"d{number}"), max_size=6))
     def answer(self, ids: list[str]) -> None:
@@ -40,9 +47,12 @@ class Sending(RuleBasedStateMachine):
 
     @invariant()
     def agrees(self) -> None:
-        assert sorted(self.window.in_flight) == sorted(self.model.values())
+        assert sorted(self.window.in_flight) == sorted(seq for seq, _, _ in self.model.values())
         assert self.window.room == 4 - len(self.model)
         assert self.window.room >= 0
+        assert sum(size for _, size, _ in self.model.values()) <= 100 or len(self.model) == 1
+        sent = [at for _, _, at in self.model.values()]
+        assert self.window.overdue_at == (min(sent) + ACK_S if sent else None)
 
 
 TestSending = Sending.TestCase
@@ -50,6 +60,10 @@ TestSending = Sending.TestCase
 
 def test_the_window_is_as_wide_as_documented() -> None:
     assert Window().room == WINDOW == 32
+    assert WINDOW_BYTES == 1_048_576
+    assert Window().fit([(1, WINDOW_BYTES), (2, 1)]) == [1]
+    assert Window().fit([(1, WINDOW_BYTES + 1), (2, 1)]) == [1]
+    assert Window().fit([(1, 1), (2, WINDOW_BYTES)]) == [1]
 
 
 def _delivery(**changes: Any) -> Delivery:
@@ -78,6 +92,14 @@ def test_every_envelope_is_a_frame_of_the_protocol(
     assert (read.payload, read.attempt) == (payload, sends + 1)
     assert abs(read.expires_in - (600 - age)) < 0.01
     assert abs(read.timestamp.timestamp() - accepted_at) < 0.001
+
+
+def test_the_frame_around_a_payload_is_never_larger_than_is_reckoned_with() -> None:
+    delivery = _delivery(
+        delivery_id="~" * 128, event="github." + "\U0001d400" * 100, caller="c" * 32, sends=10**6,
+        accepted_at=4e9 + 0.123456, expires_at=-1e9 + 0.001,
+    )  # fmt: skip
+    assert len(envelope(delivery, 0.0).encode()) - len("{}") <= ENVELOPE_BYTES
 
 
 def test_a_webhook_whose_time_has_passed_says_so() -> None:

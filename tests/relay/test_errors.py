@@ -12,7 +12,7 @@ from relay import webhook
 from relay.errors import Code, Problem
 from relay.writer import Unavailable
 from tests.chain import API_KEY, MACHINE_KEY
-from tests.relay.conftest import Served
+from tests.relay.conftest import Served, serve
 
 
 def _fault(*_: Any, **__: Any) -> None:
@@ -26,6 +26,12 @@ def _full(*_: Any, **__: Any) -> None:
 def _conflict(relay: Served) -> httpx.Response:
     relay.command(task_id="twice")
     return relay.command(task_id="twice", title="another")
+
+
+def _too_often(relay: Served) -> httpx.Response:
+    with serve(relay.database.parent / "too-often", RATE_LIMIT_PER_MINUTE="1") as other:
+        other.http.get("/tasks")
+        return other.http.get("/tasks")
 
 
 COMMAND = {"type": "task_command", "data": {"action_type": "git"}}
@@ -43,6 +49,7 @@ CAUSES: dict[Code, Callable[[Served], httpx.Response]] = {
     Code.CONFLICT: _conflict,
     Code.TOO_LARGE: lambda relay: relay.http.post("/webhook", content=b" " * 1_048_577),
     Code.MALFORMED: lambda relay: relay.http.post("/webhook", content=b"{"),
+    Code.TOO_MANY: _too_often,
     Code.UNAVAILABLE: lambda relay: relay.command(),
     # A connection of its own: uvicorn closes it after a fault of the application.
     Code.INTERNAL: lambda relay: httpx.post(
@@ -62,6 +69,8 @@ def test_every_code_can_be_met_and_has_the_one_shape(
     if code is Code.UNAVAILABLE:
         monkeypatch.setattr("relay.store.accept_command", _full)
         # The writer turns what fails a commit into this; here it is the answer that is looked at.
+    if code is Code.TOO_MANY:
+        (shared.database.parent / "too-often").mkdir()
     if code is Code.INTERNAL:
         monkeypatch.setattr(webhook, "view", _fault)
     answer = CAUSES[code](shared)
@@ -77,7 +86,7 @@ def test_every_code_can_be_met_and_has_the_one_shape(
     table = shared.http.get(path)
     assert table.status_code == 200
     assert f"#{anchor} " in table.text
-    assert (answer.headers.get("retry-after") is not None) == (code is Code.UNAVAILABLE)
+    assert ("retry-after" in answer.headers) == (code in {Code.UNAVAILABLE, Code.TOO_MANY})
 
 
 def test_a_fault_of_ours_says_nothing_about_itself(shared: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +100,7 @@ def test_a_fault_of_ours_says_nothing_about_itself(shared: Served, monkeypatch: 
 def test_slugs_are_stable_because_callers_compare_them() -> None:
     assert {code.slug for code in Code} == {
         "unknown_key", "bad_signature", "wrong_scope", "not_found", "wrong_method", "conflict", "too_large",
-        "malformed", "unavailable", "internal",
+        "malformed", "too_many", "unavailable", "internal",
     }  # fmt: skip
 
 
@@ -140,5 +149,6 @@ def test_openapi_names_every_endpoint(shared: Served) -> None:
     paths = shared.http.get("/openapi.json").json()["paths"]
     assert {path: set(methods) for path, methods in paths.items()} == {
         "/": {"get"}, "/webhook": {"post"}, "/tasks": {"get"}, "/tasks/{task_id}": {"get", "put"},
+        "/tasks/{task_id}/cancel": {"post"}, "/tasks/{task_id}/retry": {"post"}, "/machines": {"get"},
     }  # fmt: skip
     assert shared.http.get("/docs").status_code == 200

@@ -84,7 +84,9 @@ def test_a_machine_key_without_a_name_belongs_to_machine_name() -> None:
     assert Settings.read({**GOOD, "MACHINE_NAME": "tower"}).machines() == {MACHINE_KEY: "tower"}
 
 
-def test_the_environment_overrules_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrules_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_environment: None
+) -> None:
     (tmp_path / ".env").write_text(
         f"API_KEY={API_KEY}\nMACHINE_KEY={MACHINE_KEY}\nPORT=1\n# comment\nNOTHING\n"
     )

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from relay import store, tables
-from relay.protocol import Reason, Report, Status
+from relay import endings, store, tables
+from relay.protocol import Report, Status
 from relay.tables import CannotOpen, Delivery, Task
 
 
@@ -64,47 +64,93 @@ def test_what_waits_is_found_by_its_partial_index() -> None:
     assert "TEMP B-TREE" not in str(plan)
 
 
+def test_what_waits_for_a_machine_is_found_without_looking_at_the_rest() -> None:
+    plan = tables.database.execute_sql(
+        "EXPLAIN QUERY PLAN UPDATE deliveries SET state = 'delivered' "
+        "WHERE delivery_id IN (?, ?) AND machine = ? AND state = 'waiting'", ("a", "b", "laptop")
+    ).fetchall()  # fmt: skip
+    assert "delivery_id" in str(plan)
+
+
+def sent(limit: int = 32, skip: tuple[int, ...] = ()) -> list[Delivery]:
+    """Send what waits for the laptop, as a session does."""
+    return store.load([seq for seq, _ in store.waiting("laptop", skip=skip, limit=limit)])
+
+
 def test_every_send_is_counted_and_what_is_on_its_way_is_left_out() -> None:
     for number in range(5):
-        store.accept_event(delivery(number), ["laptop"])
-    first = store.next_deliveries("laptop", skip=[], limit=2)
+        store.accept_event(delivery(number), ["laptop", "tower"])
+    first = sent(limit=2)
     assert [one.delivery_id for one in first] == ["d0", "d1"]
     assert [one.sends for one in first] == [0, 0], "the envelope adds this time"
-    rest = store.next_deliveries("laptop", skip=[one.seq for one in first], limit=10)
+    rest = sent(skip=tuple(one.seq for one in first))
     assert [one.delivery_id for one in rest] == ["d2", "d3", "d4"]
-    assert [one.sends for one in Delivery.select().order_by(Delivery.seq)] == [1] * 5
-    assert store.next_deliveries("laptop", skip=[], limit=0) == []
+    assert [one.sends for one in Delivery.find("machine = 'laptop' ORDER BY seq")] == [1] * 5
+    assert [one.sends for one in Delivery.find("machine = 'tower'")] == [0] * 5
+    assert store.waiting("laptop", skip=[], limit=0) == []
+    assert store.load([]) == []
+
+
+def test_what_waits_is_measured_in_bytes() -> None:
+    store.accept_event(delivery(1, payload='{"a": "ü😀"}'), ["laptop"])
+    ((seq, size),) = store.waiting("laptop", skip=[], limit=32)
+    assert size == len('{"a": "ü😀"}'.encode())
+    assert store.load([seq])[0].size == size
+
+
+def test_what_was_taken_back_between_the_look_and_the_send_is_not_sent() -> None:
+    for number in range(3):
+        store.accept_event(delivery(number), ["laptop"])
+    seqs = [seq for seq, _ in store.waiting("laptop", skip=[], limit=32)]
+    Delivery.change("state = 'dropped'", "delivery_id = 'd1'")
+    assert [one.delivery_id for one in store.load(seqs)] == ["d0", "d2"]
+    assert [one.sends for one in Delivery.find("true ORDER BY seq")] == [1, 0, 1]
 
 
 def test_an_acknowledgement_counts_for_one_machine() -> None:
     store.accept_event(delivery(1), ["laptop", "tower"])
     store.acknowledge("laptop", ["d1", "never-seen"])
     assert (store.count_waiting("laptop"), store.count_waiting("tower")) == (0, 1)
-    assert store.next_deliveries("laptop", skip=[], limit=10) == []
-
-
-def test_a_refusal_ends_only_a_task_that_has_not_begun() -> None:
-    for number, task_id in enumerate(("waits", "runs")):
-        store.accept_command(delivery(number, digest=task_id), task(task_id))
-    store.put_report("laptop", report("runs", status="running"))
-    assert store.refuse("laptop", "d0", "no", 5.0) == "waits"
-    assert store.refuse("laptop", "d1", "no", 5.0) == "runs"
-    assert store.refuse("laptop", "d1", "no", 5.0) is None
-    assert store.refuse("tower", "d0", "no", 5.0) is None
-    waits, runs = store.get_task("waits"), store.get_task("runs")
-    assert waits is not None
-    assert runs is not None
-    assert (waits.status, waits.reason, waits.completed_at) == (Status.FAILED, Reason.REJECTED, 5.0)
-    assert runs.status == Status.RUNNING
+    assert store.waiting("laptop", skip=[], limit=10) == []
 
 
 def test_the_machines_news_goes_before_the_relays_own_verdict() -> None:
     store.accept_command(delivery(1), task("t"))
-    store.refuse("laptop", "d1", "no", 5.0)
+    endings.refuse("laptop", "d1", "no", 5.0)
     store.put_report("laptop", report("t", status="completed", output="it ran"))
     found = store.get_task("t")
     assert found is not None
     assert (found.status, found.error, found.output) == (Status.COMPLETED, None, "it ran")
+
+
+def test_a_body_of_github_under_a_new_id_is_known_for_a_day() -> None:
+    by_github = {"caller": "github", "digest": "body"}
+    assert store.accept_event(delivery(1, **by_github), ["laptop"]) is False
+    assert store.accept_event(delivery(2, **by_github), ["laptop"]) is True
+    assert store.accept_event(delivery(1 + store.DAY_S, **by_github), ["laptop"]) is False
+    assert store.accept_event(delivery(3, digest="body"), ["laptop"]) is False, "others sign their id"
+    assert store.accept_event(delivery(4, caller="github", digest="other"), ["laptop"]) is False
+
+
+def test_an_event_and_a_command_under_one_id_are_not_the_same() -> None:
+    store.accept_event(delivery(1), ["laptop"])
+    with pytest.raises(store.Conflict):
+        store.accept_command(delivery(1), task("t"))
+    store.accept_command(delivery(2), task("t"))
+    with pytest.raises(store.Conflict):
+        store.accept_event(delivery(2), ["laptop"])
+    assert (Delivery.select().count(), Task.select().count()) == (2, 1)
+
+
+def test_when_a_machine_was_heard_is_kept() -> None:
+    assert store.last_seen() == {}
+    store.seen("laptop", "1", 5.0)
+    store.seen("tower", "1", 6.0)
+    store.seen("laptop", "2", 7.0)
+    seen = store.last_seen()
+    assert {name: (one.version, one.seen_at) for name, one in seen.items()} == {
+        "laptop": ("2", 7.0), "tower": ("1", 6.0),
+    }  # fmt: skip
 
 
 def test_a_conflict_says_what_was_used_twice() -> None:

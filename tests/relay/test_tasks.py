@@ -10,9 +10,9 @@ import pytest
 from tests.relay.conftest import SECOND_KEY, Served
 
 FIELDS = {
-    "task_id", "status", "reason", "error", "action_type", "title", "machine", "machine_online", "attempt",
-    "returncode", "summary", "output", "truncated", "created_at", "started_at", "completed_at", "next_step",
-    "duplicate",
+    "task_id", "status", "reason", "error", "action_type", "title", "machine", "machine_online",
+    "waiting_for", "attempt", "returncode", "summary", "output", "truncated", "created_at", "started_at",
+    "completed_at", "next_step", "duplicate",
 }  # fmt: skip
 
 

@@ -31,8 +31,8 @@ def writer(path: Path) -> Iterator[Writer]:
 
 def insert(number: int, payload: str = "{}") -> int:
     Delivery.create(
-        delivery_id=str(number), machine="laptop", event="note", payload=payload, digest="", caller="phone",
-        accepted_at=0, expires_at=0,
+        delivery_id=str(number), machine="laptop", event="note", payload=payload, size=len(payload),
+        digest="", caller="phone", accepted_at=0, expires_at=0,
     )  # fmt: skip
     return number
 

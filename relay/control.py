@@ -1,0 +1,75 @@
+"""`POST /tasks/{id}/cancel` and `/retry`: orders about a task, which travel like commands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from relay import openapi, orders
+from relay.errors import Code, Problem
+from relay.hub import Relay
+from relay.openapi import TaskIdInPath
+from relay.protocol import CANCEL, DEFAULT_TTL_S, MAX_TTL_S, RETRY
+from relay.store import NewDelivery, get_task
+from relay.tables import Task
+from relay.tasks import POLL_S, TaskView, asked_wait, json_response, view, wait_until_final
+
+
+def routes(relay: Relay) -> APIRouter:
+    """The two endpoints."""
+    router = APIRouter(tags=["tasks"])
+    described: dict[str, Any] = {  # Any: keywords of FastAPI's
+        "response_model": TaskView,
+        "status_code": 202,
+        "responses": {
+            200: {"model": TaskView},
+            **openapi.problems(Code.NOT_FOUND, Code.CONFLICT),
+        },
+        "openapi_extra": {"parameters": [openapi.WAIT]},
+    }
+
+    @router.post("/tasks/{task_id}/cancel", **described)
+    async def cancel(request: Request, task_id: TaskIdInPath) -> Response:
+        """Stop a task that waits or runs. What the machine has not got yet is cancelled at once."""
+        return await _order(relay, request, task_id, CANCEL)
+
+    @router.post("/tasks/{task_id}/retry", **described)
+    async def retry(request: Request, task_id: TaskIdInPath) -> Response:
+        """Run a failed or cancelled task again, as its next attempt."""
+        return await _order(relay, request, task_id, RETRY)
+
+    return router
+
+
+async def _order(relay: Relay, request: Request, task_id: str, order: str) -> Response:
+    caller, wait = relay.doors.caller(request), asked_wait(request)
+    task = await relay.writer.run(_apply, relay, task_id, order, caller)
+    relay.hub.tell(task_id)
+    relay.hub.wake(task.machine)
+    shown = view(relay, await wait_until_final(relay, task_id, wait or 0))
+    headers = {"Location": f"/tasks/{task_id}"}
+    if shown.status.is_final:
+        return json_response(shown, 200, headers)
+    return json_response(shown, 202, {**headers, "Retry-After": str(POLL_S)})
+
+
+def _apply(relay: Relay, task_id: str, order: str, caller: str) -> Task:
+    """On the writer's thread: decide and record in one transaction."""
+    task = get_task(task_id)
+    if task is None:
+        raise Problem(Code.NOT_FOUND, f"No task {task_id!r} is known here; GET /tasks lists them")
+    now = relay.now()
+    attempt = task.attempt + (1 if order == RETRY and task.rev else 0)
+    payload = json.dumps({"type": order, "data": {"task_id": task_id, "attempt": attempt}})
+    digest = hashlib.sha256(payload.encode()).hexdigest()
+    # An order to stop must outlive the command, wherever that waits.
+    expires = relay.steady() + (MAX_TTL_S if order == CANCEL else DEFAULT_TTL_S)
+    delivery = NewDelivery(uuid.uuid4().hex, order, payload, digest, caller, now, expires)
+    try:
+        return orders.cancel(task, delivery) if order == CANCEL else orders.retry(task, delivery)
+    except orders.TooLate as problem:
+        raise Problem(Code.CONFLICT, str(problem)) from None

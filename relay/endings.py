@@ -1,0 +1,91 @@
+"""How deliveries end without the machine's yes: refused, given up, expired; and what is forgotten.
+
+Plain functions on `relay.tables`, run by `relay.writer` inside a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from relay.protocol import CANCEL, Reason, Status
+from relay.speech import spoken
+from relay.tables import Delivery, Task, marks
+
+MAX_SENDS = 10
+"""A delivery that was sent so often without an answer is not sent again."""
+SENT_GRACE_S = 60.0
+FORGET_BATCH = 500
+
+TIRED = f"The machine did not acknowledge it in {MAX_SENDS} sessions; look at its listener"
+TOO_LARGE = "It is larger than the machine's listener takes; send less"
+LATE = "The machine did not take it in time; say it again if it is still wanted"
+
+
+def refuse(machine: str, delivery_id: str, error: str, now: float) -> list[str]:
+    """The machine will never take this delivery. Returns the ids of tasks that ended by it."""
+    # Also a running task: a machine that refuses to stop it, because it knows no such task, has lost it.
+    of = (Status.PENDING, Status.RUNNING)
+    which = "machine = ? AND delivery_id = ?"
+    return _drop(which, machine, delivery_id, reason=Reason.REJECTED, error=error, now=now, of=of)
+
+
+def give_up(machine: str, now: float) -> list[str]:
+    """Drop what *machine* did not take in MAX_SENDS sessions; for the beginning of a session, while
+    nothing is on its way. Returns the ids of tasks that ended by it."""
+    which, why = "machine = ? AND sends >= ?", Reason.UNDELIVERABLE
+    return _drop(which, machine, MAX_SENDS, reason=why, error=TIRED, now=now)
+
+
+def drop_large(machine: str, most_bytes: int, now: float) -> list[str]:
+    """Drop what waits for *machine* with a payload of more than *most_bytes*. Returns as above."""
+    which, why = "machine = ? AND size > ?", Reason.UNDELIVERABLE
+    return _drop(which, machine, most_bytes, reason=why, error=TOO_LARGE, now=now)
+
+
+def expire(steady: float, now: float) -> list[str]:
+    """Drop what was not taken in time by *steady*, the clock that deadlines are made on. Returns
+    the ids of tasks that ended by it.
+
+    What has been sent gets another minute: its machine may have it already, and knows best."""
+    late = "(sends = 0 AND expires_at <= ? OR expires_at <= ?)"
+    return _drop(late, steady, steady - SENT_GRACE_S, reason=Reason.EXPIRED, error=LATE, now=now)
+
+
+def _drop(
+    which: str,
+    *values: object,
+    reason: Reason,
+    error: str,
+    now: float,
+    of: Collection[Status] = (Status.PENDING,),
+) -> list[str]:
+    which = f"state = 'waiting' AND {which}"
+    dropped = Delivery.pick("task_id, event", which, *values)
+    Delivery.change("state = 'dropped'", which, *values)
+    # That an order to stop did not arrive says nothing about the task, unless the machine says so.
+    ended = [one for one, event in dropped if one and (event != CANCEL or reason is Reason.REJECTED)]
+    summary = spoken(Status.FAILED, reason=reason, error=error)
+    verdict = (Status.FAILED, reason, error, summary, now)
+    return [one for one in ended if _fail(one, verdict, of)]
+
+
+def _fail(task_id: str, verdict: tuple[object, ...], of: Collection[Status]) -> bool:
+    change = "status = ?, reason = ?, error = ?, summary = ?, completed_at = ?"
+    return bool(Task.change(change, f"task_id = ? AND status IN ({marks(of)})", *verdict, task_id, *of))
+
+
+def forget(before: float) -> int:
+    """Delete a batch of what ended before *before*; how much it was. Called until it is nothing.
+
+    Both clocks must agree: a machine whose clock is wrong would else have its news forgotten at once.
+    A delivery stays as long as its task, because "run again" may need it."""
+    ended = "status IN ('completed', 'failed', 'cancelled') AND created_at < ?"
+    old = Task.pick(
+        "task_id", f"{ended} AND coalesce(completed_at, 0) < ? LIMIT ?", before, before, FORGET_BATCH
+    )
+    tasks = [task_id for (task_id,) in old]
+    Task.delete().where(Task.task_id.in_(tasks)).execute()
+    settled = "state != 'waiting' AND accepted_at < ?"
+    unneeded = "NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.task_id = deliveries.task_id)"
+    seqs = Delivery.pick("seq", f"{settled} AND {unneeded} LIMIT ?", before, FORGET_BATCH)
+    Delivery.delete().where(Delivery.seq.in_([seq for (seq,) in seqs])).execute()
+    return len(tasks) + len(seqs)

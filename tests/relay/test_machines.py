@@ -1,0 +1,110 @@
+"""`GET /machines`, and why a task waits: presence is what was heard."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay import hub
+from tests.chain import MACHINE_KEY, wait_until
+from tests.relay.conftest import SECOND_KEY, Served, serve
+
+
+def machines(relay: Served) -> dict[str, dict[str, Any]]:
+    return {one["name"]: one for one in relay.http.get("/machines").raise_for_status().json()["machines"]}
+
+
+def test_a_machine_that_was_never_there_is_shown_as_such(two_machines: Served) -> None:
+    assert list(machines(two_machines)) == ["laptop", "tower"]
+    assert machines(two_machines)["tower"] == {
+        "name": "tower", "online": False, "last_seen_at": None, "version": None, "busy": None, "queued": None,
+        "waiting": 0,
+    }  # fmt: skip
+
+
+def test_what_waits_is_counted_for_each_machine(two_machines: Served) -> None:
+    two_machines.command(machine="tower")
+    two_machines.post({"type": "note"})
+    assert {name: one["waiting"] for name, one in machines(two_machines).items()} == {"laptop": 1, "tower": 2}
+    with two_machines.machine(SECOND_KEY) as tower:
+        first, _ = tower.webhook(), tower.webhook()
+        tower.ack(first["delivery_id"])
+        assert machines(two_machines)["tower"]["waiting"] == 1
+
+
+def test_an_online_machine_tells_what_it_does(relay: Served) -> None:
+    with relay.machine() as machine:
+        machine.say(type="heartbeat", busy=2, queued=3)
+        assert machine.hear() == {"type": "heartbeat_ack"}
+        shown = machines(relay)["laptop"]
+    assert (shown["online"], shown["busy"], shown["queued"], shown["version"]) == (True, 2, 3, "test")
+    assert datetime.fromisoformat(shown["last_seen_at"]).utcoffset() is not None
+
+
+def test_a_heartbeat_moves_when_it_was_seen(relay: Served) -> None:
+    with relay.machine() as machine:
+        first = machines(relay)["laptop"]["last_seen_at"]
+
+        def beaten() -> bool:
+            machine.say(type="heartbeat")
+            machine.hear()
+            return bool(machines(relay)["laptop"]["last_seen_at"] > first)
+
+        wait_until(beaten, "a heartbeat is written down")
+
+
+def test_when_it_was_seen_last_survives_a_restart_of_the_relay(tmp_path: Path) -> None:
+    with serve(tmp_path) as relay:
+        with relay.machine():
+            pass
+        wait_until(lambda: not machines(relay)["laptop"]["online"], "the machine is seen to be gone")
+        before = machines(relay)["laptop"]
+    assert before["last_seen_at"] is not None
+    assert (before["busy"], before["queued"]) == (None, None)
+    with serve(tmp_path) as relay:
+        assert machines(relay)["laptop"] == before
+
+
+def test_a_machine_that_is_silent_is_not_online_though_it_is_connected(
+    relay: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay.command(task_id="t")
+    with relay.machine() as machine:
+        assert machines(relay)["laptop"]["online"] is True
+        monkeypatch.setattr(hub, "ONLINE_S", -1.0)
+        assert machines(relay)["laptop"]["online"] is False
+        assert relay.task("t")["machine_online"] is False
+        assert relay.http.get("/").json()["connected_clients"] == 0
+        monkeypatch.undo()
+        machine.webhook()
+        assert machine.is_silent()
+        assert machines(relay)["laptop"]["online"] is True
+
+
+def test_machines_are_shown_to_callers_only(shared: Served) -> None:
+    assert shared.http.get("/machines", headers={"X-API-Key": MACHINE_KEY}).status_code == 403
+    assert shared.http.get("/machines", headers={"X-API-Key": "fake-wrong-key-0000"}).status_code == 401
+
+
+def test_why_a_task_waits_is_one_of_four_words(relay: Served) -> None:
+    relay.command(task_id="t")
+    assert relay.task("t")["waiting_for"] == "offline"
+    with relay.machine() as machine:
+        frame = machine.webhook()
+        assert relay.task("t")["waiting_for"] == "queued"
+        machine.ack(frame["delivery_id"])
+        machine.say(type="heartbeat", busy=4, queued=1)
+        machine.hear()
+        assert relay.task("t")["waiting_for"] == "busy"
+        relay.report("t", rev=1, status="awaiting_approval")
+        assert relay.task("t")["waiting_for"] == "approval"
+        for rev, status in enumerate(("running", "completed"), start=2):
+            relay.report("t", rev=rev, status=status)
+            assert relay.task("t")["waiting_for"] is None
+    described = relay.http.get("/openapi.json").json()["components"]["schemas"]["TaskView"]["properties"]
+    assert {"enum": ["offline", "busy", "approval", "queued"], "type": "string"} in described["waiting_for"][
+        "anyOf"
+    ]

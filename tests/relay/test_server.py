@@ -1,0 +1,161 @@
+"""The server around the relay: clients that only half speak, and a stop while sessions are open."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from relay import server
+from relay.server import UNSENT_S, configuration, listen
+from tests.chain import API_KEY, MACHINE_KEY, free_port, wait_until
+from tests.relay.conftest import Machine, Served
+from tests.relay.test_main import running
+
+HALVES = (
+    b"", b"G", b"GET / HTTP/1.1\r\n", b"POST /webhook HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n",
+)  # fmt: skip
+
+
+@contextmanager
+def half_open(relay: Served, half: bytes) -> Iterator[socket.socket]:
+    """A client that says *half* and then nothing more."""
+    with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client:
+        client.sendall(half)
+        yield client
+
+
+def is_cut_off(client: socket.socket) -> bool:
+    try:
+        return client.recv(1_000) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_headers_that_never_come_are_not_waited_for(
+    relay: Served, monkeypatch: pytest.MonkeyPatch, half: bytes
+) -> None:
+    monkeypatch.setattr(server, "HEADERS_S", 0.1)
+    with half_open(relay, half) as client:
+        assert is_cut_off(client)
+
+
+def test_headers_that_drip_are_not_waited_for_either(relay: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEADERS_S", 0.2)
+    with half_open(relay, b"GET / HTTP/1.1\r\n") as client:
+        client.settimeout(0.02)
+
+        def is_over() -> bool:
+            try:
+                client.sendall(b"X-More: 1\r\n")
+                return client.recv(1) == b""
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+
+        wait_until(is_over, "the connection is cut off", 5)
+
+
+def test_a_second_request_that_only_begins_is_cut_off_too(
+    relay: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEADERS_S", 0.2)
+    with half_open(relay, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
+        assert client.recv(10_000).startswith(b"HTTP/1.1 200")
+        client.sendall(b"GET / HTT")
+        assert is_cut_off(client)
+
+
+def test_a_connection_that_is_kept_open_between_requests_is_left_alone(
+    relay: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEADERS_S", 0.04)
+    with half_open(relay, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
+        assert client.recv(10_000).startswith(b"HTTP/1.1 200")
+        time.sleep(0.05)
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(10_000).startswith(b"HTTP/1.1 200")
+
+
+def test_a_session_is_not_taken_for_headers_that_do_not_come(
+    relay: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEADERS_S", 0.04)
+    with relay.machine() as machine:
+        time.sleep(0.05)
+        assert machine.is_silent()
+
+
+def test_clients_that_only_half_speak_do_not_disturb_others(relay: Served) -> None:
+    slow_body = b"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nX-API-Key: %s\r\n\r\n{"
+    halves = (*HALVES, slow_body % API_KEY.encode())
+    with ExitStack() as stack:
+        for number in range(200):
+            stack.enter_context(half_open(relay, halves[number % len(halves)]))
+        machine = stack.enter_context(relay.machine())
+        for number in range(20):
+            assert relay.command(task_id=f"t{number}").status_code == 202
+            machine.ack(machine.webhook()["delivery_id"])
+
+
+def test_a_malformed_body_between_good_ones_harms_none_of_them(relay: Served) -> None:
+    def post(number: int) -> int:
+        good = {"type": "task_command", "data": {"task_id": f"t{number}", "action_type": "git"}}
+        options = {"content": b"[" * 50_000} if number % 32 == 31 else {"json": good}
+        return relay.http.post("/webhook", **options).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        codes = list(pool.map(post, range(320)))
+    assert {code for number, code in enumerate(codes) if number % 32 == 31} == {422}
+    assert {code for number, code in enumerate(codes) if number % 32 != 31} == {202}
+
+
+def test_a_peer_that_takes_no_byte_is_given_up_by_the_system() -> None:
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            patience = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    assert patience == UNSENT_S * 1_000
+
+
+def test_a_dead_machine_is_found_within_twenty_five_seconds() -> None:
+    config = configuration(lambda *_: None)  # type: ignore[arg-type, return-value]
+    assert config.ws_ping_interval is not None
+    assert config.ws_ping_timeout is not None
+    assert config.ws_ping_interval + config.ws_ping_timeout <= 20
+    assert UNSENT_S <= 20
+
+
+def test_a_stop_ends_it_within_five_seconds_with_sessions_and_waiting_callers(tmp_path: Path) -> None:
+    port = free_port()
+    with running(tmp_path, port) as (process, client), ThreadPoolExecutor(4) as pool, connect(
+        f"ws://127.0.0.1:{port}/ws", proxy=None, close_timeout=1,
+        additional_headers={"Authorization": f"Bearer {MACHINE_KEY}"},
+    ) as connection:  # fmt: skip
+        machine = Machine(connection)
+        machine.greet()
+        command = {"type": "task_command", "data": {"task_id": "t", "action_type": "git"}}
+        assert client.post("/webhook", json=command).status_code == 202
+        machine.webhook()
+        waiting = [pool.submit(lambda: client.get("/tasks/t", params={"wait": 40})) for _ in range(3)]
+        wait_until(lambda: len(list(Path(f"/proc/{process.pid}/fd").iterdir())) > 12, "they wait")
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert machine.close_code() == 1012
+        process.wait(10)
+        assert time.monotonic() - started < 5
+        for one in waiting:
+            assert one.exception(10) is None or isinstance(one.exception(), httpx.TransportError)
+    with running(tmp_path, port) as (_, client):
+        assert client.get("/tasks/t").json()["status"] == "pending"
