@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -114,7 +115,10 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def found_by_framework(request: Request, problem: HTTPException) -> JSONResponse:
-        return errors.from_status(request, problem.status_code, str(problem.detail)).response()
+        answer = errors.from_status(request, problem.status_code, str(problem.detail)).response()
+        if problem.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            answer.headers["Allow"] = ", ".join(openapi.methods(app, request.url.path))
+        return answer
 
     @app.exception_handler(Exception)
     async def ours(_: Request, __: Exception) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path
@@ -42,6 +43,16 @@ def problems(*codes: Code) -> dict[int | str, dict[str, Any]]:
 def body(schema: dict[str, Any]) -> dict[str, Any]:
     """A JSON body of this shape, for FastAPI's *openapi_extra*."""
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def methods(app: FastAPI, path: str) -> list[str]:
+    """Which methods *path* answers: all of them, where the framework names those of one route only."""
+    found = [
+        operations
+        for pattern, operations in app.openapi()["paths"].items()
+        if re.fullmatch(re.sub(r"{\w+}", "[^/]+", pattern), path)
+    ]
+    return sorted(method.upper() for operations in found for method in operations)
 
 
 def complete(app: FastAPI) -> None:

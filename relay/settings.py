@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from dotenv import load_dotenv
+from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
@@ -35,13 +35,13 @@ class Settings(BaseModel):
     storage_backend: Literal["sqlite"] = "sqlite"
 
     @classmethod
-    def read(cls, environment: Mapping[str, str] | None = None) -> Self:
+    def read(cls, environment: Mapping[str, str | None] | None = None) -> Self:
         """Read *environment* (default: `.env`, overruled by the process environment).
 
         Raises ValidationError that names every problem, or OSError or ValueError for an unreadable file."""
         if environment is None:
-            load_dotenv(".env")
-            environment = os.environ
+            # Merged, not loaded into the environment: what a program inherits must hold no key.
+            environment = {**dotenv_values(".env"), **os.environ}
         # An empty value means "not set": that is how .env.example shows optional settings.
         return cls.model_validate({name: value for name, value in environment.items() if value})
 

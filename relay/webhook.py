@@ -23,6 +23,7 @@ PATH = "/webhook"
 SYNC_WAIT_S = 25.0
 RESERVED = {CANCEL: "/tasks/{id}/cancel", RETRY: "/tasks/{id}/retry"}
 _ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+_EVENT = re.compile(r"^[\w.:-]{1,100}$")
 _DELIVERY_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -101,7 +102,7 @@ async def _admit(relay: Relay, request: Request) -> Post:
     event = (
         f"github.{headers.get('x-github-event', 'event')}" if by_github else payload.get("type", "webhook")
     )
-    if not isinstance(event, str) or not re.fullmatch(r"[\w.:-]{1,100}", event):
+    if not isinstance(event, str) or not _EVENT.fullmatch(event):
         raise Problem(Code.MALFORMED, "type must be a word of at most 100 characters", field="type")
     if event in RESERVED:
         raise Problem(Code.MALFORMED, f"{event} is not for webhooks; POST to {RESERVED[event]}", field="type")
@@ -110,7 +111,8 @@ async def _admit(relay: Relay, request: Request) -> Post:
 
 def _delivery_id(request: Request) -> str:
     for name in ("webhook-id", "x-github-delivery", "idempotency-key"):
-        if value := request.headers.get(name):
+        # Also an empty one is refused: whoever sends it believes to be safe from repetition.
+        if (value := request.headers.get(name)) is not None:
             if not _DELIVERY_ID.fullmatch(value):
                 raise Problem(Code.MALFORMED, f"{name} must be 1 to 128 visible ASCII characters", field=name)
             return value
@@ -222,11 +224,19 @@ def _conflict(conflict: store.Conflict) -> Problem:
     )
 
 
-_COMMAND = {"$ref": openapi.REF.format(model="Command")}
-_EXAMPLE = {"type": COMMAND, "data": {"action_type": "git", "params": {"command": ["git", "status"]}}}
-_BODY: dict[str, Any] = {
+_AS_COMMAND: dict[str, Any] = {
+    "title": "A command",
     "type": "object",
-    "properties": {"type": {"type": "string", "examples": [COMMAND]}, "data": _COMMAND},
-    "examples": [_EXAMPLE],
+    "properties": {"type": {"const": COMMAND}, "data": {"$ref": openapi.REF.format(model="Command")}},
+    "required": ["type", "data"],
+    "additionalProperties": False,
 }
-"""The documented command; any other JSON object is accepted as an event."""
+_AS_EVENT: dict[str, Any] = {
+    "title": "An event: any other JSON object",
+    "type": "object",
+    "properties": {
+        "type": {"type": "string", "pattern": _EVENT.pattern, "not": {"enum": [COMMAND, *RESERVED]}}
+    },
+}
+_EXAMPLE = {"type": COMMAND, "data": {"action_type": "git", "params": {"command": ["git", "status"]}}}
+_BODY: dict[str, Any] = {"anyOf": [_AS_COMMAND, _AS_EVENT], "examples": [_EXAMPLE]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,18 @@ for name in OWN:
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _settings_stay_in_their_test() -> Iterator[None]:
+    yield
+    left = [name for name in OWN if name in os.environ]
+    for name in left:
+        del os.environ[name]
+    assert left == [], "a setting was left in the environment, where the next test's processes find it"
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(
+    _settings_stay_in_their_test: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Settings are read from ./.env; the one of this checkout holds its owner's real keys.
     monkeypatch.chdir(tmp_path)
 
@@ -25,3 +37,9 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Playwright keeps an event loop running in this thread from its first test on, and asyncio.run
+    # refuses to work beside it: whoever uses the browser comes last.
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)

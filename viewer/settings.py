@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Self
 
-from dotenv import load_dotenv
+from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
@@ -19,13 +19,13 @@ class Settings(BaseModel):
     viewer_port: int = Field(default=5001, ge=0, le=65_535)
 
     @classmethod
-    def read(cls, environment: Mapping[str, str] | None = None) -> Self:
+    def read(cls, environment: Mapping[str, str | None] | None = None) -> Self:
         """Read *environment* (default: `.env`, overruled by the process environment).
 
         Raises ValidationError that names every problem, or OSError or ValueError for an unreadable file."""
         if environment is None:
-            load_dotenv(".env")
-            environment = os.environ
+            # Merged, not loaded into the environment: what a program inherits must hold no key.
+            environment = {**dotenv_values(".env"), **os.environ}
         return cls.model_validate({name: value for name, value in environment.items() if value})
 
     @field_validator("viewer_host")

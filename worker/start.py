@@ -34,9 +34,6 @@ _STOPPED_BY_HAND = {130, 143}
 def main() -> None:
     """Start, stay, and end with 0 when stopped by hand; otherwise one sentence and 1."""
     started = time.monotonic()
-    # Taken before the settings are read: the keys in .env are for the processes that read it
-    # themselves, not for every environment below this one.
-    environment = _environment()
     try:
         for path in prepare(Path(".env"), Path("policy.toml"), Path.cwd()):
             print(f"Wrote {path}.", flush=True)  # noqa: T201 - talking to a person at a terminal
@@ -49,6 +46,7 @@ def main() -> None:
     except (OSError, ValueError) as problem:
         sys.exit(f"Cannot start: .env cannot be read ({problem}).")
     manager = Manager(_GreetingPrinter(settings, started))
+    environment = _environment()
     for name, command in parse_procfile(Path("Procfile").read_text(encoding="utf-8")).processes.items():
         if name != "relay" or settings.relay_is_here:
             manager.add_process(name, command, env=environment)

@@ -25,7 +25,7 @@ WRONG = "fake-key-that-nobody-knows-0000"
 OTHER = "fake-key-of-another-caller-0000"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stranger(shared: Served) -> httpx.Client:
     """Somebody without a key."""
     with httpx.Client(base_url=shared.address, trust_env=False, timeout=30) as client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pydantic import TypeAdapter
@@ -56,6 +56,7 @@ class Sending(RuleBasedStateMachine):
 
 
 TestSending = Sending.TestCase
+TestSending.settings = settings(max_examples=50)
 
 
 def test_the_window_is_as_wide_as_documented() -> None:

@@ -112,6 +112,14 @@ def test_a_wrong_method_says_so(shared: Served, path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "methods"),
+    [("/", "GET"), ("/webhook", "POST"), ("/tasks/x", "GET, PUT"), ("/tasks/x/cancel", "POST")],
+)
+def test_a_wrong_method_is_told_which_ones_there_are(shared: Served, path: str, methods: str) -> None:
+    assert shared.http.request("PATCH", path).headers["allow"] == methods
+
+
+@pytest.mark.parametrize(
     "path", ["/nothing", "/tasks/a/b", "/webhook/laptop", "/tasks/%ff", "/tasks/%00", "/%2e%2e"]
 )
 def test_an_unknown_path_is_not_found(shared: Served, path: str) -> None:

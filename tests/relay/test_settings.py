@@ -95,6 +95,30 @@ def test_the_environment_overrules_the_file(
     assert Settings.read().port == 2
 
 
+def test_a_webhook_secret_may_have_a_name() -> None:
+    secret, other = "whsec_ZmFrZS1zZWNyZXQtMDAwMA==", "ZmFrZS1zZWNyZXQtMTExMTEx"
+    assert Settings.read(GOOD).signers() == {}
+    settings = Settings.read({**GOOD, "WEBHOOK_SECRET": f"zapier={secret},{other}"})
+    assert settings.signers() == {secret: "zapier", other: "webhook"}
+
+
+@pytest.mark.parametrize(
+    "wrong", ["short", "whsec_==============", "whsec_%%%%%%%%%%%%%", "whsec_" + "a" * 17]
+)
+def test_a_webhook_secret_that_is_none_is_refused_in_one_sentence(wrong: str) -> None:
+    said = _refused(**GOOD, WEBHOOK_SECRET=wrong)
+    assert "WEBHOOK_SECRET: a Standard Webhooks secret looks like whsec_ and then base64" in said
+    assert wrong not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("RATE_LIMIT_PER_MINUTE", "-1"), ("RATE_LIMIT_PER_MINUTE", "many"), ("RELAY_RETENTION_DAYS", "0")],
+)
+def test_a_limit_that_is_none_is_refused(name: str, wrong: str) -> None:
+    assert name in _refused(**GOOD, **{name: wrong})
+
+
 def test_settings_cannot_be_changed_afterwards() -> None:
     with pytest.raises(ValidationError):
         Settings.read(GOOD).port = 1

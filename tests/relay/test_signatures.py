@@ -30,10 +30,10 @@ def signed(
     }
 
 
-@pytest.fixture
-def service(relay: Served) -> Iterator[httpx.Client]:
+@pytest.fixture(scope="module")
+def service(shared: Served) -> Iterator[httpx.Client]:
     """Somebody who signs and has no key."""
-    with httpx.Client(base_url=relay.address, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=shared.address, trust_env=False, timeout=30) as client:
         yield client
 
 
@@ -42,24 +42,25 @@ def post(service: httpx.Client, headers: Any, body: str | bytes = BODY) -> httpx
     return service.post("/webhook", content=raw, headers=headers)
 
 
-def test_a_signed_command_runs_in_the_name_that_the_secret_has(relay: Served, service: httpx.Client) -> None:
-    answer = post(service, signed())
+def test_a_signed_command_runs_in_the_name_that_the_secret_has(shared: Served, service: httpx.Client) -> None:
+    answer = post(service, signed(webhook_id="named"))
     assert (answer.status_code, answer.json()["status"]) == (202, "pending")
-    with relay.machine() as machine:
+    with shared.machine() as machine:
         frame = machine.webhook()
-    assert (frame["caller"], frame["delivery_id"], frame["event"]) == ("zapier", "msg-1", "task_command")
+        machine.ack(frame["delivery_id"])
+    assert (frame["caller"], frame["delivery_id"], frame["event"]) == ("zapier", "named", "task_command")
 
 
-def test_the_same_webhook_again_is_a_duplicate(relay: Served, service: httpx.Client) -> None:
-    headers = signed()
+def test_the_same_webhook_again_is_a_duplicate(shared: Served, service: httpx.Client) -> None:
+    headers = signed(webhook_id="again")
     first, again = post(service, headers), post(service, headers)
     assert (first.json()["duplicate"], again.json()["duplicate"]) == (False, True)
     assert first.json()["task_id"] == again.json()["task_id"]
     # Signed anew, as a service does that tries again later.
-    assert post(service, signed(age_s=60)).json()["duplicate"] is True
-    assert relay.rows("SELECT count(*) FROM deliveries") == [(1,)]
+    assert post(service, signed(webhook_id="again", age_s=60)).json()["duplicate"] is True
+    assert shared.rows("SELECT count(*) FROM deliveries WHERE delivery_id = 'again'") == [(1,)]
     other = json.dumps({"type": "note"})
-    assert post(service, signed(other), other).status_code == 409
+    assert post(service, signed(other, "again"), other).status_code == 409
 
 
 def wrong_ones() -> dict[str, tuple[Any, str | bytes]]:
@@ -91,18 +92,19 @@ def wrong_ones() -> dict[str, tuple[Any, str | bytes]]:
 
 @pytest.mark.parametrize("case", wrong_ones())
 def test_what_is_not_signed_right_is_refused_and_breaks_nothing(
-    relay: Served, service: httpx.Client, case: str
+    shared: Served, service: httpx.Client, case: str
 ) -> None:
+    before = shared.rows("SELECT count(*) FROM deliveries")
     headers, body = wrong_ones()[case]
     answer = post(service, headers, body)
     assert (answer.status_code, answer.json()["code"]) == (401, "bad_signature")
     assert WEBHOOK_SECRET not in answer.text
-    assert relay.rows("SELECT count(*) FROM deliveries") == [(0,)]
+    assert shared.rows("SELECT count(*) FROM deliveries") == before
 
 
 def test_one_good_signature_of_several_is_enough(service: httpx.Client) -> None:
-    good = signed()
-    foreign = signed(secret=OTHER_SECRET)["webhook-signature"]
+    good = signed(webhook_id="several")
+    foreign = signed(webhook_id="several", secret=OTHER_SECRET)["webhook-signature"]
     both = {**good, "webhook-signature": f"{foreign} {good['webhook-signature']}"}
     assert post(service, both).status_code == 202
 
