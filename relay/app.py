@@ -57,6 +57,8 @@ def create_app(
         version=VERSION,
         summary="Say it to your phone; your own machine does it.",
         lifespan=_living(relay),
+        # What comes in here is told to nobody, whatever the environment asks for.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     _answer_errors(app)
 

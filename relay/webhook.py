@@ -154,13 +154,8 @@ async def _accept_command(relay: Relay, post: Post, command: Command, wait: floa
     named = "task_id" in post.payload["data"]
     # What the caller decided: without our own id, and without how long they listened.
     asked = command.model_dump(exclude={"sync"} if named else {"sync", "task_id"})
-    delivery = _new_delivery(
-        relay,
-        post,
-        json.dumps({"type": COMMAND, "data": command.model_dump(mode="json", exclude={"sync"})}),
-        asked,
-        command.ttl,
-    )
+    payload = f'{{"type": "{COMMAND}", "data": {command.model_dump_json(exclude={"sync"})}}}'
+    delivery = _new_delivery(relay, post, payload, asked, command.ttl)
     task = store.NewTask(command.task_id, command.action_type, command.title, machine)
     try:
         stored, duplicate = await relay.writer.run(store.accept_command, delivery, task)
