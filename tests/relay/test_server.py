@@ -168,3 +168,17 @@ def test_a_stop_ends_it_within_five_seconds_with_sessions_and_waiting_callers(tm
             assert one.exception(10) is None or isinstance(one.exception(), httpx.TransportError)
     with running(tmp_path, port) as (_, client):
         assert client.get("/tasks/t").json()["status"] == "pending"
+
+
+@pytest.mark.parametrize("knocks", [b"X-API-Key: %s" % API_KEY.encode(), b"X-Hub-Signature-256: sha256=00"])
+def test_a_client_that_goes_away_amid_its_body_is_no_fault_of_ours(
+    relay: Served, caplog: pytest.LogCaptureFixture, knocks: bytes
+) -> None:
+    head = b"POST /webhook HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Length: 100\r\n\r\n{" % knocks
+    for _ in range(5):
+        with half_open(relay, head):
+            pass
+        assert relay.http.get("/").status_code == 200
+    assert relay.command().status_code == 202
+    assert "Traceback" not in caplog.text
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
