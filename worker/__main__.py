@@ -18,6 +18,7 @@ from worker.clock import steady_clock, wall_clock
 from worker.policy import PolicyFile
 from worker.reporter import Reporter
 from worker.runner import Runner
+from worker.schema import open_database
 from worker.settings import Settings
 from worker.tasks import Queue
 
@@ -35,7 +36,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         settings = Settings.read()
-        models.open_database(settings.sqlite_path)
+        open_database(settings.sqlite_path)
         lock = recovery.hold_lock(settings.lock_path)
         queue = Queue(Path(settings.queue_url))
     except ValidationError as problem:

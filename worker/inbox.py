@@ -32,6 +32,7 @@ from worker import models, moves
 from worker.admission import admit
 from worker.clock import steady_clock, wall_clock
 from worker.policy import PolicyFile, Rejected
+from worker.schema import open_database
 from worker.settings import Settings
 from worker.tasks import Queue
 
@@ -62,7 +63,7 @@ def open_inbox(settings: Settings | None = None) -> Inbox:
 
     Raises ValidationError for wrong settings, models.CannotOpen for records that cannot be used."""
     settings = settings or Settings.read()
-    models.open_database(settings.sqlite_path)
+    open_database(settings.sqlite_path)
     queue = Queue(Path(settings.queue_url))
     return Inbox(queue, PolicyFile(settings.policy_path), steady=steady_clock())
 

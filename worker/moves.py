@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.protocol import Reason, Status, sources
-from worker.models import Attempt, Event, Task, database, next_rev, output_path
+from worker.models import COLUMNS, NEXT_REV, Attempt, Event, Task, database, marks, output_path, with_status
 
 WRITING = threading.RLock()
 """Held by the thread of this process that writes. SQLite itself lets the others sleep and look
@@ -30,8 +30,11 @@ def together() -> Iterator[None]:
 
 def insert(now: datetime, **values: Any) -> Task | None:  # Any: one value per column
     """Add a task; None when the id is taken."""
-    insertion = Task.insert(created_at=now, rev=next_rev(), **values).on_conflict_ignore()
-    return _only(insertion)
+    task = Task(created_at=now, **values)
+    names = [name for name in COLUMNS if name not in {"seq", "rev"}]
+    columns = f"{', '.join(names)}, rev) VALUES ({marks(names)}, {NEXT_REV}"
+    text = f"INSERT INTO tasks ({columns}) ON CONFLICT DO NOTHING RETURNING *"
+    return _only(text, *(getattr(task, name) for name in names))
 
 
 def claim(task_id: str, owner: str, now: datetime, steady: datetime | None = None) -> Task | None:
@@ -40,10 +43,10 @@ def claim(task_id: str, owner: str, now: datetime, steady: datetime | None = Non
     it ends as expired here."""
     steady = steady or now
     values = {"owner": owner, "started_at": now}
-    if task := _move(task_id, Status.RUNNING, values, Task.expires_at > steady):
+    if task := _move(task_id, Status.RUNNING, values, "expires_at > ?", steady):
         return task
     late = {"reason": Reason.EXPIRED, "error": EXPIRED, "completed_at": now}
-    _move(task_id, Status.FAILED, late, (Task.status == Status.PENDING) & (Task.expires_at <= steady))
+    _move(task_id, Status.FAILED, late, "status = 'pending' AND expires_at <= ?", steady)
     return None
 
 
@@ -51,14 +54,14 @@ def finish(task: Task, status: Status, now: datetime, **values: Any) -> Task | N
     """End the attempt that *task* shows; None when it no longer runs under that owner.
 
     *values* may hold reason, error and output_data."""
-    mine = (Task.owner == task.owner) & (Task.attempt == task.attempt)
-    return _move(task.id, status, {"completed_at": now, "owner": None, **values}, mine)
+    ended = {"completed_at": now, "owner": None, **values}
+    return _move(task.id, status, ended, "owner = ? AND attempt = ?", task.owner, task.attempt)
 
 
 def cancel(task: Task, now: datetime) -> Task | None:
     """End a task that has not been started; None when it is not waiting any more."""
-    waits = Task.status.in_([Status.PENDING, Status.AWAITING_APPROVAL])
-    return _move(task.id, Status.CANCELLED, {"completed_at": now}, waits & (Task.attempt == task.attempt))
+    waits = "status IN ('pending', 'awaiting_approval') AND attempt = ?"
+    return _move(task.id, Status.CANCELLED, {"completed_at": now}, waits, task.attempt)
 
 
 def ask_stop(task: Task) -> bool:
@@ -69,15 +72,14 @@ def ask_stop(task: Task) -> bool:
 
 def touch(task: Task) -> None:
     """There is something new to tell about a running task: it has printed more."""
-    runs = (Task.id == task.id) & (Task.status == Status.RUNNING)
-    Task.update(rev=next_rev()).where(runs).execute()
+    _only(f"UPDATE tasks SET rev = {NEXT_REV} WHERE id = ? AND status = 'running'", task.id)  # noqa: S608 - our own words
 
 
 def interrupt_running(now: datetime) -> list[Task]:
     """End every running task as interrupted; for a worker that starts and finds them without owner."""
-    found = Task.select().where(Task.status == Status.RUNNING)
     values = {"completed_at": now, "owner": None, "reason": Reason.INTERRUPTED, "error": INTERRUPTED}
-    ended = [_move(task.id, Status.FAILED, values, Task.status == Status.RUNNING) for task in found]
+    found = with_status(Status.RUNNING)
+    ended = [_move(task.id, Status.FAILED, values, "status = 'running'") for task in found]
     return [task for task in ended if task is not None]
 
 
@@ -94,7 +96,7 @@ def renew(task: Task, expires_at: datetime) -> Task | None:
             "reason": None, "error": None, "output_data": None, "started_at": None, "completed_at": None,
         }  # fmt: skip
         Attempt.create(task_id=ended.id, **{name: getattr(ended, name) for name in _KEPT})
-        return _move(ended.id, Status.PENDING, values, Task.attempt == ended.attempt)
+        return _move(ended.id, Status.PENDING, values, "attempt = ?", ended.attempt)
 
 
 _KEPT = ("attempt", "status", "reason", "error", "output_data", "started_at", "completed_at")
@@ -130,18 +132,19 @@ def mark_reported(news: Sequence[tuple[str, int]]) -> None:
         return
     with together():
         for task_id, rev in news:
-            behind = (Task.id == task_id) & (Task.reported_rev < rev)
-            Task.update(reported_rev=rev).where(behind).execute()
+            Task.run("UPDATE tasks SET reported_rev = ? WHERE id = ? AND reported_rev < ?", rev, task_id, rev)
 
 
-def _move(task_id: str, target: Status, values: dict[str, Any], when: Any) -> Task | None:  # Any: as above
-    legal = (Task.id == task_id) & Task.status.in_(sources(target)) & when
-    update = Task.update(status=target, rev=next_rev(), **values).where(legal)
-    return _only(update)
+def _move(task_id: str, target: Status, values: dict[str, Any], when: str, *facts: object) -> Task | None:
+    """Move a task if that is legal and the SQL *when*, with *facts* for its `?`, holds."""
+    legal = sources(target)
+    changes = ", ".join(f"{name} = ?" for name in ("status", *values))
+    which = f"id = ? AND status IN ({marks(legal)}) AND {when}"
+    text = f"UPDATE tasks SET {changes}, rev = {NEXT_REV} WHERE {which} RETURNING *"  # noqa: S608 - our own words
+    return _only(text, target, *values.values(), task_id, *legal, *facts)
 
 
-def _only(change: Any) -> Task | None:  # Any: as above
-    # All rows are fetched: SQLite commits a statement with RETURNING when it has been read to its end.
+def _only(text: str, *values: object) -> Task | None:
     with WRITING:
-        rows = list(change.returning(Task).execute())
+        rows = Task.run(text, *values)
     return rows[0] if rows else None

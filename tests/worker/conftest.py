@@ -13,7 +13,7 @@ import pytest
 
 from relay.protocol import Command
 from tests.chain import git
-from worker import models, moves, process
+from worker import models, moves, process, schema
 from worker.inbox import Inbox
 from worker.policy import Policy, PolicyFile
 from worker.tasks import Queue
@@ -25,7 +25,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Empty records and a repository, made once and copied for each test."""
     folder = tmp_path_factory.mktemp("templates")
-    models.open_database(folder / "tasks.db")
+    schema.open_database(folder / "tasks.db")
     models.database.close()
     project = folder / "project"
     (project / "docs").mkdir(parents=True)
@@ -42,7 +42,7 @@ def records(tmp_path: Path, templates: Path) -> Iterator[Path]:
     """Fresh records, open in this process."""
     path = tmp_path / "tasks.db"
     shutil.copy(templates / "tasks.db", path)
-    models.open_database(path)
+    schema.open_database(path)
     yield path
     models.database.close()
 

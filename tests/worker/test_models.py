@@ -16,7 +16,7 @@ import pytest
 from relay.protocol import Status
 from tests.chain import ROOT
 from tests.worker.conftest import NOW
-from worker import models, moves
+from worker import models, moves, schema
 from worker.models import CannotOpen, Task
 
 Add = Callable[..., Task]
@@ -45,17 +45,16 @@ def test_every_commit_is_synced_and_only_the_owner_may_read(records: Path, add: 
 
 def test_unreported_news_are_found_by_the_partial_index(records: Path, add: Add) -> None:
     add("t")
-    query = Task.select().where(models.SQL("reported_rev < rev")).order_by(Task.rev).limit(5)
-    plan = str(models.database.execute_sql("EXPLAIN QUERY PLAN " + query.sql()[0], query.sql()[1]).fetchall())
+    plan = str(models.database.execute_sql(f"EXPLAIN QUERY PLAN {models.UNREPORTED}", (None, 5)).fetchall())
     assert "tasks_unreported" in plan
     assert "TEMP B-TREE" not in plan
 
 
 def test_a_file_of_a_newer_version_is_refused_and_left_alone(records: Path) -> None:
-    models.database.pragma("user_version", models.SCHEMA_VERSION + 1)
+    models.database.pragma("user_version", schema.SCHEMA_VERSION + 1)
     models.database.close()
     with pytest.raises(CannotOpen, match="update"):
-        models.open_database(records)
+        schema.open_database(records)
 
 
 @pytest.mark.parametrize("what", ["letter", "folder", "nowhere"])
@@ -68,14 +67,14 @@ def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path: Path, what: str) -
     else:
         path = path / "tasks.db"
     with pytest.raises(CannotOpen, match=what):
-        models.open_database(path)
+        schema.open_database(path)
     models.database.close()
 
 
 def test_opening_again_changes_nothing(records: Path, add: Add) -> None:
     add("t")
     models.database.close()
-    models.open_database(records)
+    schema.open_database(records)
     assert models.get("t") is not None
     assert models.get("u") is None
 
@@ -83,11 +82,11 @@ def test_opening_again_changes_nothing(records: Path, add: Add) -> None:
 OPEN = """
 import sys, time
 from pathlib import Path
-from worker import models
+from worker import schema
 from worker.tasks import Queue
 folder, at = Path(sys.argv[1]), float(sys.argv[2])
 while time.time() < at: pass
-models.open_database(folder / "tasks.db")
+schema.open_database(folder / "tasks.db")
 Queue(folder / "queue.db").ring("x")
 """
 

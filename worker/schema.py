@@ -1,0 +1,52 @@
+"""The file that holds the records: opened, made when it is absent, refused when it is too new."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from worker.models import STORE_ERRORS, Attempt, Boot, CannotOpen, Event, Task, database
+
+SCHEMA_VERSION = 1
+PATIENCE_S = 5.0
+
+
+def open_database(path: Path) -> None:
+    """Open the records at *path* for this process, and make them when they are not there.
+
+    FULL, because an acknowledgement lets the relay forget the command. The opening thread's
+    connection stays open: closing the last one of a WAL file costs milliseconds.
+    Raises CannotOpen."""
+    database.init(
+        str(path),
+        pragmas={"journal_mode": "wal", "synchronous": "full", "busy_timeout": 5_000},
+    )
+    try:
+        _connect()
+        path.chmod(0o600)
+        version = database.pragma("user_version")
+        if version < SCHEMA_VERSION:
+            with database.atomic():
+                database.create_tables([Task, Attempt, Event, Boot])
+                database.pragma("user_version", SCHEMA_VERSION)
+    except STORE_ERRORS as problem:
+        raise CannotOpen(f"the records in {path} cannot be used ({problem})") from None
+    if version > SCHEMA_VERSION:
+        raise CannotOpen(
+            f"{path} has schema {version} and this program knows {SCHEMA_VERSION}; update ai-webhook"
+        )
+
+
+def _connect() -> None:
+    # Turning a fresh file to WAL fails at once, whatever the busy timeout is, when another process
+    # does the same; listener, worker and viewer do on a first start.
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            database.connect(reuse_if_open=True)
+        except STORE_ERRORS as problem:
+            if "locked" not in str(problem) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
