@@ -16,7 +16,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 PROTOCOL = 1  #: version of the frames below; both sides say it in `Hello` and `Welcome`
 MAX_BODY_BYTES = 1_048_576
 MAX_FRAME_BYTES = 4 * MAX_BODY_BYTES + 65_536  #: one body at its longest (`1e15` is 1000000000000000.0)
-MAX_OUTPUT_CHARS = 20_000  #: longest tail of output in a report and in a task view
+MAX_OUTPUT_CHARS, MAX_REPORTS = 20_000, 100  #: tail of output in a report; reports in one request
 DEFAULT_TTL_S, MAX_TTL_S = 86_400.0, 604_800.0
 COMMAND, CANCEL, RETRY = "task_command", "task_cancel", "task_retry"  #: events that are orders
 HEARTBEAT_S = 20.0  #: how often a machine says that it is there

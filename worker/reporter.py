@@ -11,13 +11,14 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 
 import urllib3
 
-from relay.protocol import MAX_OUTPUT_CHARS, Report, Status
+from relay.protocol import MAX_BODY_BYTES, MAX_OUTPUT_CHARS, Report, Status
 from worker import models, moves
 from worker.clock import wall_clock
 from worker.settings import Settings
@@ -31,8 +32,9 @@ RUNNING_FOR = timedelta(seconds=1)
 TAIL_S = 2.0
 """How often a running task that prints is reported."""
 MAX_PAUSE_S = 15.0
-_BATCH = 50
+_BATCH = 25  # rows hold what was printed, so more would fill the memory
 _TAIL_BYTES = 4 * MAX_OUTPUT_CHARS
+_BUNDLE_BYTES = MAX_BODY_BYTES // 2
 
 
 class Away(Exception):
@@ -109,30 +111,57 @@ class Reporter:
 
     def _send_all(self) -> None:
         while waiting := models.unreported(_BATCH, wall_clock() - RUNNING_FOR):
-            told: list[tuple[str, int]] = []
-            try:
-                for task in waiting:
-                    self._send(task)
-                    told.append((task.id, task.rev))
-            finally:
-                moves.mark_reported(told)
+            for bundle in _bundles(waiting):
+                self._send(bundle)
+                moves.mark_reported([(task.id, task.rev) for task, _ in bundle])
 
-    def _send(self, task: models.Task) -> None:
+    def _send(self, bundle: _Bundle) -> None:
+        """Bring *bundle* to the relay. Raises Away when that must be tried again."""
+        answer = self._put(b'{"reports": [' + b", ".join(report for _, report in bundle) + b"]}")
+        if answer.status == HTTPStatus.OK:
+            for refused in json.loads(answer.data)["refused"]:
+                # It would be refused for ever; holding on to it would hold up all others.
+                log.warning(
+                    "The relay does not want the report of task %s: %s.",
+                    refused["task_id"],
+                    refused["detail"],
+                )
+        elif answer.status in _NEVER and _is_ours(answer):
+            if len(bundle) > 1:
+                for one in bundle:
+                    self._send([one])
+            else:
+                log.warning(
+                    "The relay does not want the report of task %s (%d).", bundle[0][0].id, answer.status
+                )
+        else:
+            raise Away(f"it answers {answer.status}")
+
+    def _put(self, body: bytes) -> urllib3.BaseHTTPResponse:
         try:
-            answer = self._pool.request(
-                "PUT",
-                f"{self._url}/tasks/{task.id}",
-                body=report_of(task).model_dump_json(),
-            )
+            return self._pool.request("PUT", f"{self._url}/tasks", body=body)
         except urllib3.exceptions.HTTPError as problem:
             raise Away(type(problem).__name__) from None
-        if answer.status in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
-            return
-        if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY} and _is_ours(answer):
-            # It will say the same for ever; holding on to this report would hold up all others.
-            log.warning("The relay does not want the report of task %s (%d).", task.id, answer.status)
-            return
-        raise Away(f"it answers {answer.status}")
+
+
+_Bundle = list[tuple[models.Task, bytes]]
+"""Tasks, each with its report as JSON."""
+_NEVER = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
+
+
+def _bundles(tasks: Iterable[models.Task]) -> Iterator[_Bundle]:
+    """What travels in one request: as much as its body may hold, and at least one report."""
+    bundle: _Bundle = []
+    size = 0
+    for task in tasks:
+        report = report_of(task).model_dump_json().encode()
+        if bundle and size + len(report) > _BUNDLE_BYTES:
+            yield bundle
+            bundle, size = [], 0
+        bundle.append((task, report))
+        size += len(report)
+    if bundle:
+        yield bundle
 
 
 def report_of(task: models.Task) -> Report:

@@ -113,7 +113,13 @@ def test_a_wrong_method_says_so(shared: Served, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "methods"),
-    [("/", "GET"), ("/webhook", "POST"), ("/tasks/x", "GET, PUT"), ("/tasks/x/cancel", "POST")],
+    [
+        ("/", "GET"),
+        ("/webhook", "POST"),
+        ("/tasks", "GET, PUT"),
+        ("/tasks/x", "GET, PUT"),
+        ("/tasks/x/cancel", "POST"),
+    ],
 )
 def test_a_wrong_method_is_told_which_ones_there_are(shared: Served, path: str, methods: str) -> None:
     assert shared.http.request("PATCH", path).headers["allow"] == methods
@@ -156,7 +162,7 @@ def test_a_problem_is_an_exception_that_carries_its_facts() -> None:
 def test_openapi_names_every_endpoint(shared: Served) -> None:
     paths = shared.http.get("/openapi.json").json()["paths"]
     assert {path: set(methods) for path, methods in paths.items()} == {
-        "/": {"get"}, "/webhook": {"post"}, "/tasks": {"get"}, "/tasks/{task_id}": {"get", "put"},
+        "/": {"get"}, "/webhook": {"post"}, "/tasks": {"get", "put"}, "/tasks/{task_id}": {"get", "put"},
         "/tasks/{task_id}/cancel": {"post"}, "/tasks/{task_id}/retry": {"post"}, "/machines": {"get"},
     }  # fmt: skip
     assert shared.http.get("/docs").status_code == 200

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.relay.conftest import SECOND_KEY, Served
+from tests.relay.conftest import API_KEY, MACHINE_KEY, SECOND_KEY, Served
 
 FIELDS = {
     "task_id", "status", "reason", "error", "action_type", "title", "machine", "machine_online",
@@ -126,6 +127,58 @@ def test_a_report_that_is_not_right_changes_nothing_and_breaks_nothing(
     answer = shared.report("solid", **wrong)
     assert (answer.status_code, answer.json()["code"]) == (422, "malformed")
     assert shared.task("solid")["status"] == "pending"
+
+
+def bundle(relay: Served, *reports: Any, key: str = MACHINE_KEY) -> httpx.Response:
+    body = {"reports": list(reports)}
+    return relay.http.put("/tasks", json=body, headers={"X-API-Key": key})
+
+
+def news(task_id: str, **more: Any) -> dict[str, Any]:
+    return {"task_id": task_id, "rev": 1, "attempt": 1, "status": "completed", **more}
+
+
+def test_of_several_reports_each_is_taken_or_refused_by_itself(shared: Served) -> None:
+    shared.command(task_id="first")
+    shared.command(task_id="last")
+    answer = bundle(
+        shared, news("first", output="1"), news("nobody"), news("last", rev=0), {"task_id": 7},
+        news("last", output="2"),
+    )  # fmt: skip
+    assert answer.status_code == 200
+    assert [(one["task_id"], one["code"]) for one in answer.json()["refused"]] == [
+        ("nobody", "not_found"), ("last", "malformed"), (None, "malformed"),
+    ]  # fmt: skip
+    assert all(one["detail"] for one in answer.json()["refused"])
+    assert [shared.task(one)["output"] for one in ("first", "last")] == ["1", "2"]
+
+
+def test_several_reports_wake_who_waits_for_any_of_them(shared: Served) -> None:
+    shared.command(task_id="w1")
+    shared.command(task_id="w2")
+    waiting = [
+        shared.later(lambda one=one: shared.http.get(f"/tasks/{one}", params={"wait": 40}))
+        for one in ("w1", "w2")
+    ]
+    assert bundle(shared, news("w1"), news("w2")).json() == {"refused": []}
+    assert [one.result(20).json()["status"] for one in waiting] == ["completed", "completed"]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"reports": []}, {"reports": "all"}, {"reports": [1]}, {"reports": [{}] * 101}]
+)
+def test_what_is_no_list_of_reports_is_refused_as_a_whole(shared: Served, body: dict[str, Any]) -> None:
+    answer = shared.http.put("/tasks", json=body, headers={"X-API-Key": MACHINE_KEY})
+    assert (answer.status_code, answer.json()["code"]) == (422, "malformed")
+
+
+def test_several_reports_need_the_machines_key_and_are_about_its_own_tasks(two_machines: Served) -> None:
+    two_machines.command(task_id="of-laptop", machine="laptop")
+    assert bundle(two_machines, news("of-laptop"), key=API_KEY).status_code == 403
+    assert bundle(two_machines, news("of-laptop"), key="nobody's-key-nobody's").status_code == 401
+    refused = bundle(two_machines, news("of-laptop"), key=SECOND_KEY).json()["refused"]
+    assert [one["code"] for one in refused] == ["not_found"]
+    assert two_machines.task("of-laptop")["status"] == "pending"
 
 
 def test_a_waiting_caller_is_woken_by_the_report_that_ends_it(shared: Served) -> None:

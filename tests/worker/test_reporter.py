@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from relay.protocol import MAX_OUTPUT_CHARS, Report, Status
+from relay.protocol import MAX_BODY_BYTES, MAX_OUTPUT_CHARS, Report, Status
 from tests.chain import MACHINE_KEY, wait_until
 from tests.worker.conftest import NOW
 from worker import models, moves, reporter
@@ -27,8 +27,9 @@ class Relay:
     """Takes reports and answers as it is told to; the last answer stands for all that follow."""
 
     def __init__(self) -> None:
-        self.seen: list[dict[str, Any]] = []
-        self.answers: list[tuple[int, dict[str, str]]] = [(204, {})]
+        self.requests: list[dict[str, Any]] = []
+        self.answers: list[tuple[int, dict[str, str]]] = [(200, {})]
+        self.refused: list[dict[str, str]] = []
         relay = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,15 +37,17 @@ class Relay:
 
             def do_PUT(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                relay.seen.append(
+                relay.requests.append(
                     {"path": self.path, "key": self.headers["Authorization"], **json.loads(body)}
                 )
                 status, headers = relay.answers.pop(0) if len(relay.answers) > 1 else relay.answers[0]
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", "0")
+                said = json.dumps({"refused": relay.refused}).encode()
+                self.send_header("Content-Length", str(len(said)))
                 self.end_headers()
+                self.wfile.write(said)
 
             do_GET = do_PUT  # noqa: N815 - a redirect would come as this
 
@@ -56,6 +59,11 @@ class Relay:
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
         self.thread.start()
         self.address = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    @property
+    def seen(self) -> list[dict[str, Any]]:
+        """Every report, in the order in which they came."""
+        return [report for request in self.requests for report in request["reports"]]
 
     def close(self) -> None:
         self.server.shutdown()
@@ -91,10 +99,10 @@ def test_every_news_is_sent_with_the_machines_key_and_marked(
     add("a")
     add("b")
     sender._send_all()
-    assert [(one["path"], one["status"], one["rev"]) for one in relay.seen] == [
-        ("/tasks/a", "pending", 1), ("/tasks/b", "pending", 2),
+    assert [(one["task_id"], one["status"], one["rev"]) for one in relay.seen] == [
+        ("a", "pending", 1), ("b", "pending", 2),
     ]  # fmt: skip
-    assert {one["key"] for one in relay.seen} == {f"Bearer {MACHINE_KEY}"}
+    assert [(one["path"], one["key"]) for one in relay.requests] == [("/tasks", f"Bearer {MACHINE_KEY}")]
     assert unreported() == []
     moves.claim("a", "me", NOW)
     sender._send_all()
@@ -108,7 +116,7 @@ def test_every_news_is_sent_with_the_machines_key_and_marked(
     [
         (500, {}), (502, {}), (503, {"Retry-After": "2"}), (429, {"Retry-After": "1"}), (401, PROBLEM),
         (403, PROBLEM),
-        (404, {"Content-Type": "text/html"}), (404, {}), (422, {}), (200 + 2, {}),
+        (404, {"Content-Type": "text/html"}), (404, {}), (404, PROBLEM), (422, {}), (200 + 2, {}),
         (301, {"Location": "/elsewhere"}),
         (307, {"Location": "http://127.0.0.1:9/"}), (413, {}), (405, PROBLEM),
     ],
@@ -121,20 +129,47 @@ def test_news_that_the_relay_does_not_take_now_are_kept(
     with pytest.raises(Away):
         sender._send_all()
     assert unreported() == ["a"]
-    relay.answers = [(204, {})]
+    relay.answers = [(200, {})]
     sender._send_all()
     assert unreported() == []
 
 
-@pytest.mark.parametrize("status", [404, 422])
+@pytest.mark.parametrize("status", [413, 422])
 def test_news_that_the_relay_itself_will_never_take_do_not_hold_up_the_others(
     relay: Relay, sender: Reporter, add: Add, status: int
 ) -> None:
+    add("odd")
+    add("b")
+    relay.answers = [(status, PROBLEM), (status, PROBLEM), (200, {})]
+    sender._send_all()
+    told = [[report["task_id"] for report in request["reports"]] for request in relay.requests]
+    assert told == [["odd", "b"], ["odd"], ["b"]]
+    assert unreported() == []
+
+
+def test_a_report_that_is_refused_beside_others_is_not_sent_again(
+    relay: Relay, sender: Reporter, add: Add, caplog: pytest.LogCaptureFixture
+) -> None:
     add("unknown-there")
     add("b")
-    relay.answers = [(status, PROBLEM), (204, {})]
+    relay.refused = [{"task_id": "unknown-there", "code": "not_found", "detail": "No such task here"}]
     sender._send_all()
-    assert [one["task_id"] for one in relay.seen] == ["unknown-there", "b"]
+    assert len(relay.requests) == 1
+    assert unreported() == []
+    assert "unknown-there: No such task here" in caplog.text
+
+
+def test_what_was_printed_is_spread_over_requests_that_the_relay_takes(
+    relay: Relay, sender: Reporter, add: Add
+) -> None:
+    models.output_dir().mkdir(exist_ok=True)
+    for number in range(12):
+        # Control characters are written as six bytes each.
+        models.output_path(add(f"t{number}")).write_bytes(b"\x01" * MAX_OUTPUT_CHARS)
+    sender._send_all()
+    assert [report["task_id"] for report in relay.seen] == [f"t{number}" for number in range(12)]
+    assert len(relay.requests) > 1
+    assert max(len(json.dumps(request)) for request in relay.requests) < MAX_BODY_BYTES
     assert unreported() == []
 
 
@@ -145,10 +180,10 @@ def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(
     try:
         add("a")
         for status in (301, 302, 303, 307, 308):
-            relay.answers = [(status, {"Location": f"{other.address}/tasks/a"})]
+            relay.answers = [(status, {"Location": f"{other.address}/tasks"})]
             with pytest.raises(Away):
                 sender._send_all()
-        assert other.seen == []
+        assert other.requests == []
     finally:
         other.close()
 
@@ -169,9 +204,9 @@ def test_news_that_came_while_the_report_travelled_are_sent_as_well(
     add("a")
     real = Reporter._send
 
-    def send(self: Reporter, task: Task) -> None:
-        real(self, task)
-        if task.status == Status.PENDING:
+    def send(self: Reporter, bundle: list[tuple[Task, bytes]]) -> None:
+        real(self, bundle)
+        if bundle[0][0].status == Status.PENDING:
             moves.claim("a", "me", NOW)
 
     monkeypatch.setattr(Reporter, "_send", send)
@@ -225,11 +260,11 @@ def test_the_thread_survives_everything_and_sends_later(
         return real(limit, *more)
 
     monkeypatch.setattr(models, "unreported", unreliable)
-    relay.answers = [(503, {}), (502, {}), (204, {})]
+    relay.answers = [(503, {}), (502, {}), (200, {})]
     sender = make(relay.address)
     sender.start()
     add("a")
-    wait_until(lambda: len(relay.seen) == 3, "the third try is taken", 15)
+    wait_until(lambda: len(relay.requests) == 3, "the third try is taken", 15)
     wait_until(lambda: real(5) == [], "it is marked", 5)
     sender.stop(5)
     sender._pool.clear()
