@@ -57,7 +57,7 @@ def create_app(
         version=VERSION,
         summary="Say it to your phone; your own machine does it.",
         lifespan=_living(relay),
-        # What comes in here is told to nobody, whatever the environment asks for.
+        # Nobody is told what comes in here, whatever the environment asks for.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     _answer_errors(app)
@@ -75,15 +75,18 @@ def create_app(
 
     for room in (webhook, tasks, reports, control, machines, channel):
         app.include_router(room.routes(relay))
-    # FastAPI describes these endpoints and Starlette runs them: the way through FastAPI takes a
-    # quarter of an accepted webhook's time.
-    for path, endpoint, method in (
-        (webhook.PATH, webhook.endpoint(relay), "POST"),
-        (reports.PATH, reports.endpoint(relay), "PUT"),
-    ):
-        app.router.routes.insert(0, Route(path, endpoint, methods=[method]))
+    app.router.routes[:0] = _shortcuts(relay)
     openapi.complete(app)
     return app
+
+
+def _shortcuts(relay: Relay) -> list[Route]:
+    """Endpoints that FastAPI describes and Starlette runs: the way through FastAPI takes a quarter
+    of an accepted webhook's time."""
+    return [
+        Route(webhook.PATH, webhook.endpoint(relay), methods=["POST"]),
+        Route(reports.PATH, reports.endpoint(relay), methods=["PUT"]),
+    ]
 
 
 def _living(relay: Relay) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
