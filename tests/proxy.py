@@ -89,7 +89,8 @@ class Proxy:
 
     def _forward(self, end: socket.socket) -> None:
         other = self._pairs.get(end)
-        if other is None:
+        # The mood may have changed while we waited for bytes.
+        if other is None or end in self._deaf or self.mood is Mood.BLACK_HOLE:
             return
         try:
             chunk = end.recv(65_536)
