@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from relay import channel, control, errors, machines, openapi, reports, tables, tasks, webhook
+from relay import channel, control, errors, machines, openapi, reports, store, tables, tasks, webhook
 from relay.auth import Doors
 from relay.clock import steady_clock
 from relay.hub import Hub, Relay
@@ -95,6 +95,8 @@ def _living(relay: Relay) -> Callable[[FastAPI], AbstractAsyncContextManager[Non
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         relay.writer.start()
+        for name, machine in (await relay.writer.run(store.last_seen)).items():
+            relay.hub.recall(name, max(0.0, relay.now() - machine.seen_at))
         sweeper = asyncio.create_task(sweep(relay))
         yield
         sweeper.cancel()

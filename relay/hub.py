@@ -22,8 +22,6 @@ class Session:
     """One machine's open WebSocket."""
 
     machine: str
-    heard_at: float
-    """On the hub's clock, when the last frame came in."""
     work: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when there may be something to send."""
     superseded: asyncio.Event = field(default_factory=asyncio.Event)
@@ -39,13 +37,15 @@ class Hub:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self._sessions: dict[str, Session] = {}
+        self._heard: dict[str, float] = {}
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
     def join(self, machine: str) -> Session:
         """Open a session; an older one of the same machine is told to go."""
         if older := self._sessions.get(machine):
             older.superseded.set()
-        session = self._sessions[machine] = Session(machine, heard_at=self.clock())
+        session = self._sessions[machine] = Session(machine)
+        self.heard(session)
         return session
 
     def leave(self, session: Session) -> None:
@@ -53,12 +53,20 @@ class Hub:
             del self._sessions[session.machine]
 
     def heard(self, session: Session) -> None:
-        session.heard_at = self.clock()
+        self._heard[session.machine] = self.clock()
+
+    def recall(self, machine: str, silent_s: float) -> None:
+        """*machine* was heard so many seconds ago, before this relay was started."""
+        self._heard.setdefault(machine, self.clock() - silent_s)
+
+    def silence(self, machine: str) -> float | None:
+        """Seconds since *machine* was heard; None when it never was."""
+        heard = self._heard.get(machine)
+        return None if heard is None else self.clock() - heard
 
     def is_online(self, machine: str) -> bool:
         """Whether *machine* has a session and was heard within ONLINE_S seconds."""
-        session = self._sessions.get(machine)
-        return session is not None and self.clock() - session.heard_at <= ONLINE_S
+        return machine in self._sessions and self.clock() - self._heard[machine] <= ONLINE_S
 
     def session(self, machine: str) -> Session | None:
         """The session of *machine* while it is online."""

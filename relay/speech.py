@@ -26,6 +26,7 @@ _NOW = {
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _MINUTE = 60
 _HOUR = 3_600
+_DAY = 86_400
 
 # Escape sequences, markup, absolute or deep paths, and hexadecimal names read terribly.
 _UNSPEAKABLE = (
@@ -55,6 +56,11 @@ def spoken(
     return _NOW.get(status, "It failed.")
 
 
+def last_seen(silent_s: float | None) -> str:
+    """When a machine was heard last, *silent_s* seconds ago (None: never), in a few words."""
+    return "never seen" if silent_s is None else f"last seen {_duration(silent_s)} ago"
+
+
 def _clean(text: str) -> str:
     for pattern, instead in _UNSPEAKABLE:
         text = pattern.sub(instead, text)
@@ -72,7 +78,9 @@ def _duration(seconds: float) -> str:
         return _count(round(seconds), "second")
     if seconds < 2 * _HOUR:
         return _count(round(seconds / _MINUTE), "minute")
-    return _count(round(seconds / _HOUR), "hour")
+    if seconds < 2 * _DAY:
+        return _count(round(seconds / _HOUR), "hour")
+    return _count(round(seconds / _DAY), "day")
 
 
 def _count(number: int, unit: str) -> str:

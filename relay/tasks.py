@@ -16,7 +16,7 @@ from relay.errors import Code, Problem
 from relay.hub import Relay
 from relay.openapi import TaskIdInPath
 from relay.protocol import NAME, Status
-from relay.speech import spoken
+from relay.speech import last_seen, spoken
 from relay.tables import Task
 
 MAX_WAIT_S = 45.0
@@ -74,7 +74,7 @@ def view(relay: Relay, task: Task, *, duplicate: bool = False) -> TaskView:
         created_at=_utc(task.created_at),
         started_at=_utc(task.started_at),
         completed_at=_utc(task.completed_at),
-        next_step=_next_step(status, task.task_id, task.machine, online=online),
+        next_step=_next_step(relay, status, task, online=online),
         duplicate=duplicate,
     )
 
@@ -100,8 +100,9 @@ def _utc(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _next_step(status: Status, task_id: str, machine: str, *, online: bool) -> str:
-    again = f"Ask again with GET /tasks/{task_id}?wait=20 in {POLL_S} seconds."
+def _next_step(relay: Relay, status: Status, task: Task, *, online: bool) -> str:
+    machine = task.machine
+    again = f"Ask again with GET /tasks/{task.task_id}?wait=20 in {POLL_S} seconds."
     if status is Status.COMPLETED:
         return "Tell the user the summary; the output has the details."
     if status is Status.FAILED:
@@ -110,9 +111,10 @@ def _next_step(status: Status, task_id: str, machine: str, *, online: bool) -> s
         return "Tell the user that it was cancelled."
     if status is Status.AWAITING_APPROVAL:
         return f"Tell the user to approve it in the viewer on {machine}. {again}"
-    if not online:
-        return f"{machine} is offline; the task starts when it is back. Ask again later."
-    return again
+    if online:
+        return again
+    then = "the task starts" if status is Status.PENDING else "news of the task comes"
+    return f"{machine} is offline, {last_seen(relay.hub.silence(machine))}; {then} when it is back."
 
 
 async def wait_until_final(relay: Relay, task_id: str, seconds: float) -> Task:

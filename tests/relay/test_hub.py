@@ -26,8 +26,15 @@ def test_a_machine_is_online_as_long_as_it_was_heard_lately() -> None:
     clock.now += 0.1
     assert not hub.is_online("laptop")
     assert hub.count_online() == 0
+    assert hub.silence("laptop") == clock.now - 100.0
     hub.heard(session)
     assert hub.is_online("laptop")
+    assert hub.silence("laptop") == 0.0
+    hub.leave(session)
+    clock.now += 5
+    assert not hub.is_online("laptop")
+    assert hub.silence("laptop") == 5.0
+    assert hub.silence("tower") is None
     hub.leave(session)
     assert not hub.is_online("laptop")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,14 @@ def test_when_it_was_seen_last_survives_a_restart_of_the_relay(tmp_path: Path) -
         with relay.machine():
             pass
         wait_until(lambda: not machines(relay)["laptop"]["online"], "the machine is seen to be gone")
+        relay.command(task_id="t")
         before = machines(relay)["laptop"]
     assert before["last_seen_at"] is not None
     assert (before["busy"], before["queued"]) == (None, None)
     with serve(tmp_path) as relay:
         assert machines(relay)["laptop"] == before
+        said = relay.task("t")["next_step"]
+    assert re.fullmatch(r"laptop is offline, last seen .+ ago; the task starts when it is back\.", said), said
 
 
 def test_a_machine_that_is_silent_is_not_online_though_it_is_connected(

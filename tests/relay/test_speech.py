@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.protocol import Reason, Status
-from relay.speech import MAX_WORDS, spoken
+from relay.speech import MAX_WORDS, last_seen, spoken
 
 WORDS = st.text(max_size=500) | st.lists(
     st.sampled_from(
@@ -109,6 +109,17 @@ def test_it_says_what_happened(facts: dict[str, object], said: str) -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_words(reason: Reason) -> None:
     assert len(spoken(Status.FAILED, reason=reason).split()) >= 2
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "said"),
+    [
+        (None, "never seen"), (0.2, "last seen under a second ago"), (40, "last seen 40 seconds ago"),
+        (10_800, "last seen three hours ago"), (172_800, "last seen two days ago"),
+    ],
+)  # fmt: skip
+def test_how_long_a_machine_has_been_away_is_said_in_words(silent_s: float | None, said: str) -> None:
+    assert last_seen(silent_s) == said
 
 
 def test_an_ordinary_slash_and_a_number_stay() -> None:
