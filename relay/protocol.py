@@ -58,7 +58,7 @@ FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 
 MOVES: Mapping[Status, frozenset[Status]] = {
     Status.AWAITING_APPROVAL: frozenset({Status.PENDING, Status.CANCELLED, Status.FAILED}),
-    Status.PENDING: frozenset({Status.RUNNING, Status.CANCELLED, Status.FAILED}),
+    Status.PENDING: frozenset({Status.RUNNING, Status.AWAITING_APPROVAL, Status.CANCELLED, Status.FAILED}),
     Status.RUNNING: FINAL,
     Status.COMPLETED: frozenset(),
     # "Run again" makes attempt n+1 of the same task.
@@ -208,8 +208,8 @@ def _explain_one(error: dict[str, Any]) -> str:
     # Tags of unions ("list[str]") are our inner life, not the caller's field names.
     where = ".".join(str(part) for part in error["loc"] if "[" not in str(part))[:100]
     plain, message = _PLAIN.get(error["type"]), error["msg"].removeprefix("Value error, ")
-    said = f"{where} {plain}" if plain else f"{where or 'settings'}: {message}"
-    if plain or re.search(r"(?i)(key|secret)$", where):
+    said = f"{where} {plain}" if plain else f"{where}: {message}".removeprefix(": ")
+    if plain or not where or re.search(r"(?i)(key|secret)$", where):
         return said
     seen = error["input"]
     shown = f"a {type(seen).__name__}" if isinstance(seen, dict | list) else repr(seen)[:60]

@@ -7,13 +7,14 @@ import logging
 import sys
 import threading
 import time
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from relay.protocol import explain
-from worker import models, recovery
+from worker import models, moves, recovery
 from worker.clock import steady_clock, wall_clock
 from worker.policy import PolicyFile
 from worker.reporter import Reporter
@@ -52,22 +53,24 @@ def work(settings: Settings, queue: Queue) -> None:
     """Recover, then answer the bell until SIGTERM or SIGINT."""
     marker = recovery.marker_of(settings.sqlite_path)
     reporter = Reporter(settings)
-    runner = Runner(PolicyFile(settings.policy_path), reporter, marker, steady=steady_clock())
+    steady = steady_clock()
+    runner = Runner(PolicyFile(settings.policy_path), reporter, marker, steady=steady)
     recovery.recover(queue, marker, wall_clock())
     reporter.start()
-    threading.Thread(target=_sweep, args=(queue, settings), name="sweeper", daemon=True).start()
+    threading.Thread(target=_sweep, args=(queue, settings, steady), name="sweeper", daemon=True).start()
     log.info("The worker runs up to %d tasks at a time.", settings.workers)
     queue.consume(runner.run, settings.workers)
     runner.stop(INTERRUPT_S)
     reporter.stop(1)
 
 
-def _sweep(queue: Queue, settings: Settings) -> None:
+def _sweep(queue: Queue, settings: Settings, steady: Callable[[], datetime]) -> None:
     """What the worker does by itself, on a thread of its own."""
     kept = timedelta(days=settings.retention_days)
     for number in itertools.count():
         try:
             recovery.ring_forgotten(queue, wall_clock)
+            moves.lapse(wall_clock(), steady())
             if number % FORGET_EVERY == 0:
                 recovery.forget(wall_clock() - kept)
         except models.STORE_ERRORS as problem:

@@ -1,14 +1,18 @@
-"""May this run here? One answer, asked when a command is accepted and again when it starts."""
+"""May this run here, for this caller, and must a person say yes first? One answer, asked when a
+command is accepted, when it is run again, and when it starts."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from relay.protocol import Status
 from worker import actions, policy, projects
 from worker.actions.base import Action
-from worker.policy import Policy
+from worker.policy import READS, Policy, PolicyFile, Rejected
 from worker.projects import Place
 
 
@@ -19,10 +23,86 @@ class Admission:
     action: Action
     place: Place
 
+    @property
+    def fingerprint(self) -> str:
+        """Stands for exactly what would run and where: an approval is for this and nothing else."""
+        exactly = [self.action.action_type, self.action.model_dump(mode="json"), self.action.preview]
+        where = [str(self.place.directory), self.action.scope]
+        return hashlib.sha256(json.dumps([*exactly, *where], sort_keys=True).encode()).hexdigest()
 
-def admit(rules: Policy, action_type: str, params: Mapping[str, Any]) -> Admission:  # Any: JSON
+    @property
+    def lane(self) -> str | None:
+        """What it must hold alone while it runs: the repository that it may change, by its real
+        path. None when it changes nothing, or its project lets tasks run beside each other."""
+        if self.action.scope in READS or self.place.project.parallel:
+            return None
+        inside = [self.place.directory, *self.place.directory.parents]
+        inside = [one for one in inside if one == self.place.root or self.place.root in one.parents]
+        return str(next((one for one in inside if (one / ".git").exists()), self.place.root))
+
+
+def admit(rules: Policy, caller: str, action_type: str, params: Mapping[str, Any]) -> Admission:  # Any: JSON
     """Check parameters, directory and policy. Raises Rejected with a sentence for the caller."""
     action = actions.parse(action_type, params)
     place = projects.resolve(rules, action.project, action.working_dir)
-    policy.check(place.name, place.project, action.scope)
-    return Admission(action, place)
+    policy.check(rules, place.name, action.scope, caller)
+    if action.timeout > rules.limits.max_timeout_s:
+        most = f"{rules.limits.max_timeout_s:g}"
+        raise Rejected(f"The timeout of {action.timeout:g} seconds is too long; policy.toml allows {most}")
+    return Admission(action.bound(rules, place.name), place)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the machine says to a command: run it, ask a person first, or no."""
+
+    preview: str
+    """What would run, for people to read."""
+    refusal: str | None = None
+    """Why it may not run; None: it may."""
+    approval: str | None = None
+    """Why a person must say yes first; None when nobody need."""
+    expire_s: float = 0.0
+    """How long that question stands."""
+    admission: Admission | None = None
+    """None when it may not run."""
+
+    @property
+    def status(self) -> Status:
+        """Where a task begins that may run."""
+        return Status.AWAITING_APPROVAL if self.approval else Status.PENDING
+
+    def columns(self) -> dict[str, str | None]:
+        """What of it is kept in the task's row."""
+        found = self.admission
+        if found is None:
+            return {"preview": self.preview, "approval": None, "fingerprint": None, "lane": None}
+        return {
+            "preview": self.preview,
+            "project": found.place.name,
+            "directory": str(found.place.directory),
+            "scope": found.action.scope,
+            "lane": found.lane,
+            "approval": self.approval,
+            "fingerprint": found.fingerprint,
+        }
+
+
+def judge(
+    rules: PolicyFile, caller: str, action_type: str, params: Mapping[str, Any], age_s: float, waiting: int
+) -> Verdict:
+    """The verdict of today's policy on a command that was asked for *age_s* seconds ago, while
+    *waiting* others wait to be started."""
+    try:
+        today = rules.current()
+        _check_room(today, waiting)
+        found = admit(today, caller, action_type, params)
+    except Rejected as refusal:
+        return Verdict(json.dumps(dict(params), ensure_ascii=False), refusal=str(refusal))
+    asks = policy.needs_approval(today, found.action.scope, age_s)
+    return Verdict(found.action.preview, None, asks, today.approval.expire_s, found)
+
+
+def _check_room(rules: Policy, waiting: int) -> None:
+    if waiting >= rules.limits.max_waiting:
+        raise Rejected(f"{waiting} tasks wait already, and policy.toml allows no more; cancel some, or wait")

@@ -6,11 +6,8 @@ healed by a redelivery or by the worker, and never runs twice.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,28 +19,23 @@ from relay.protocol import (
     DEFAULT_TTL_S,
     RETRY,
     Command,
-    Reason,
-    Status,
     TaskId,
     Webhook,
     explain,
 )
 from worker import models, moves
-from worker.admission import admit
 from worker.clock import steady_clock, wall_clock
-from worker.policy import PolicyFile, Rejected
+from worker.decisions import CannotApprove, CannotRetry, Clock, Conflict, Decisions
+from worker.policy import PolicyFile
 from worker.schema import open_database
 from worker.settings import Settings
 from worker.tasks import Queue
 
-log = logging.getLogger(__name__)
-
 T = TypeVar("T", bound=BaseModel)
-Clock = Callable[[], datetime]
-
-
 CannotOpen = models.CannotOpen
-"""The records cannot be used; re-exported, because callers see only this module."""
+"""The records cannot be used; like CannotRetry and CannotApprove re-exported, because callers see
+only this module."""
+__all__ = ["CannotApprove", "CannotOpen", "CannotRetry", "Inbox", "Unacceptable", "Unavailable", "open_inbox"]
 
 
 class Unacceptable(Exception):
@@ -52,10 +44,6 @@ class Unacceptable(Exception):
 
 class Unavailable(Exception):
     """The records cannot be written now (a full disk, a lock); the delivery must come again."""
-
-
-class CannotRetry(Exception):
-    """The task cannot be run again now; the text says why."""
 
 
 def open_inbox(settings: Settings | None = None) -> Inbox:
@@ -85,9 +73,8 @@ class Inbox:
     ) -> None:
         """*now* is for what people read, *steady* for deadlines (`worker.clock`)."""
         self._queue = queue
-        self._policy = policy
         self._now = now
-        self._steady = steady or now
+        self._decide = Decisions(policy, now, steady or now)
 
     def take(self, webhook: Webhook) -> None:
         """Put a webhook on disk. Raises Unacceptable (it can never be taken) or Unavailable (not now)."""
@@ -122,21 +109,21 @@ class Inbox:
             return [self._record(command, webhook.caller, webhook.expires_in).id]
         if webhook.event in {CANCEL, RETRY}:
             order = _read(Order, webhook)
-            self._obey(webhook.event, order)
+            self._obey(webhook, order)
             return [order.task_id]
         self._keep(webhook)
         return []
 
-    def _obey(self, event: str, order: Order) -> None:
+    def _obey(self, webhook: Webhook, order: Order) -> None:
         """Carry out an order about a task; a repeated one finds another attempt and changes nothing."""
         task = models.get(order.task_id)
         if task is None:
             raise Unacceptable(f"There is no task {order.task_id!r} on this machine")
-        if event == CANCEL and task.attempt == order.attempt:
-            self._stop(task)
-        elif event == RETRY and task.attempt == order.attempt - 1:
+        if webhook.event == CANCEL and task.attempt == order.attempt:
+            self._decide.stop(task)
+        elif webhook.event == RETRY and task.attempt == order.attempt - 1:
             try:
-                self._renew(task)
+                self._decide.renew(task, max(0.0, DEFAULT_TTL_S - webhook.expires_in))
             except CannotRetry as problem:
                 raise Unacceptable(str(problem)) from None
 
@@ -154,7 +141,7 @@ class Inbox:
         task = models.get(task_id)
         if task is None:
             raise CannotRetry(f"There is no task {task_id!r}")
-        renewed = self._renew(task)
+        renewed = self._decide.renew(task)
         self._queue.ring(task_id)
         return renewed
 
@@ -162,30 +149,20 @@ class Inbox:
         """Stop a task: one that waits ends at once, one that runs as soon as its program is gone.
 
         A task that has ended stays as it is. Raises KeyError for a task that is not there."""
-        task = models.get(task_id)
-        if task is None:
-            raise KeyError(task_id)
-        self._stop(task)
+        self._decide.stop(_needed(task_id))
         self._queue.ring(task_id)
 
-    def _stop(self, task: models.Task) -> None:
-        if moves.cancel(task, self._now()) is None:
-            moves.ask_stop(task)
+    def approve(self, task_id: str, fingerprint: str) -> None:
+        """A person at the machine says yes to exactly what *fingerprint* stands for.
 
-    def _renew(self, task: models.Task) -> models.Task:
-        renewed = moves.renew(task, self._steady() + timedelta(seconds=DEFAULT_TTL_S))
-        if renewed is None:
-            raise CannotRetry(f"Only failed and cancelled tasks run again; this one is {task.status}")
-        log.info("Task %s runs again (attempt %d).", task.id, renewed.attempt)
-        return renewed
+        No webhook leads here. Raises CannotApprove, or KeyError for a task that is not there."""
+        self._decide.approve(_needed(task_id), fingerprint)
+        self._queue.ring(task_id)
 
-    def _record(self, command: Command, caller: str, expires_in: float) -> models.Task:
-        digest = _digest(command)
-        task = self._insert(command, digest, caller, expires_in)
-        if task.digest != digest:
-            raise Unacceptable(f"The task id {command.task_id!r} was used before for another command")
-        # Also a repeated command is rung for: the first time may have ended between row and queue.
-        return task
+    def decline(self, task_id: str) -> None:
+        """A person at the machine says no. Raises as above."""
+        self._decide.decline(_needed(task_id))
+        self._queue.ring(task_id)
 
     def load(self) -> tuple[int, int]:
         """How many tasks run, and how many wait for a free worker. Raises Unavailable."""
@@ -194,39 +171,12 @@ class Inbox:
         except models.STORE_ERRORS as problem:
             raise Unavailable(f"the records cannot be read ({problem})") from None
 
-    def _insert(self, command: Command, digest: str, caller: str, expires_in: float) -> models.Task:
-        now = self._now()
-        preview, refusal = self._judge(command)
-        ended = {
-            "status": Status.FAILED,
-            "reason": Reason.REJECTED,
-            "error": refusal,
-            "completed_at": now,
-        }
-        task = moves.insert(
-            now,
-            id=command.task_id,
-            action_type=command.action_type,
-            input_data=json.dumps(command.params, ensure_ascii=False),
-            title=command.title,
-            preview=preview,
-            caller=caller,
-            digest=digest,
-            expires_at=self._steady() + timedelta(seconds=expires_in),
-            **(ended if refusal else {}),
-        )
-        # None: the same id was taken before.
-        task = task or models.get(command.task_id)
-        assert task is not None
-        return task
-
-    def _judge(self, command: Command) -> tuple[str, str | None]:
-        """What it would run, for people to read, and why it may not (None: it may)."""
+    def _record(self, command: Command, caller: str, expires_in: float) -> models.Task:
+        # Also a repeated command is rung for: the first time may have ended between row and queue.
         try:
-            admission = admit(self._policy.current(), command.action_type, command.params)
-        except Rejected as refusal:
-            return json.dumps(command.params, ensure_ascii=False), str(refusal)
-        return admission.action.preview, None
+            return self._decide.accept(command, caller, expires_in)
+        except Conflict as problem:
+            raise Unacceptable(str(problem)) from None
 
     def _keep(self, webhook: Webhook) -> None:
         moves.keep_event(
@@ -238,9 +188,11 @@ class Inbox:
         )
 
 
-def _digest(command: Command) -> str:
-    asked = command.model_dump(mode="json", exclude={"sync"})
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+def _needed(task_id: str) -> models.Task:
+    task = models.get(task_id)
+    if task is None:
+        raise KeyError(task_id)
+    return task
 
 
 def _read(kind: type[T], webhook: Webhook) -> T:

@@ -98,11 +98,19 @@ class Task(_Table):
     seq = AutoField()  #: names the output files, orders the pages
     reason = TextField(null=True)
     title = TextField(null=True)  #: the request in the user's words
+    project = TextField(null=True)
+    directory = TextField(null=True)  #: where it runs, a real path
+    scope = TextField(null=True)  #: what the policy had to allow
+    lane = TextField(null=True)  #: what it must hold alone while it runs
     preview = TextField()  #: what runs, in one line, for people
     caller = TextField()
     digest = TextField()  #: tells a repeated command from another one under the same id
     attempt = IntegerField(default=1)
+    said_at = UTCField(null=True)  #: when it was asked for, on the steady clock
     expires_at = UTCField()
+    approval = TextField(null=True)  #: why a person must say yes first
+    fingerprint = TextField(null=True)  #: stands for exactly what would run
+    approved = TextField(null=True)  #: the fingerprint to which a person said yes
     owner = TextField(null=True)  #: which worker runs it
     stop_attempt = IntegerField(null=True)  #: the attempt that somebody asked to stop
     rev = IntegerField(index=True)
@@ -110,12 +118,15 @@ class Task(_Table):
 
     class Meta:
         table_name = "tasks"
-        indexes = ((("status", "seq"), False),)
+        indexes = ((("status", "seq"), False), (("action_type", "seq"), False))
 
 
 COLUMNS: tuple[str, ...] = tuple(Task._meta.sorted_field_names)  # noqa: SLF001 - peewee's way to name them
 
 Task.add_index(SQL("CREATE INDEX IF NOT EXISTS tasks_unreported ON tasks (rev) WHERE reported_rev < rev"))
+Task.add_index(
+    SQL("CREATE INDEX IF NOT EXISTS tasks_lane ON tasks (lane, seq) WHERE status IN ('pending', 'running')")
+)
 
 
 class Attempt(_Table):
@@ -209,8 +220,17 @@ def is_stop_asked(task: Task) -> bool:
 
 def load() -> tuple[int, int]:
     """How many tasks run, and how many wait for a free worker."""
-    running = Task.select().where(Task.status == Status.RUNNING).count()
-    return running, Task.select().where(Task.status == Status.PENDING).count()
+    return _count(Status.RUNNING), count_pending()
+
+
+def count_pending() -> int:
+    """How many tasks wait to be started."""
+    return _count(Status.PENDING)
+
+
+def _count(status: Status) -> int:
+    found = database.execute_sql("SELECT count(*) FROM tasks WHERE status = ?", [status])  # type: ignore[no-untyped-call]  # as above
+    return int(found.fetchone()[0])
 
 
 def origin_of(boot: str, proposed: float) -> float:

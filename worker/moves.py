@@ -12,12 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from relay.protocol import Reason, Status, sources
-from worker.models import COLUMNS, NEXT_REV, Attempt, Event, Task, database, marks, output_path, with_status
+from worker import lanes
+from worker.models import (
+    COLUMNS,
+    NEXT_REV,
+    Attempt,
+    Event,
+    Task,
+    database,
+    marks,
+    output_path,
+    with_status,
+)
 
 WRITING = threading.RLock()
 """Held by the thread of this process that writes. SQLite itself lets the others sleep and look
 again, which is many times slower than being woken when the lock is free."""
 EXPIRED = "It was not started in time; say it again if it is still wanted"
+LAPSED = "Nobody approved it in time, and no answer is a no; say it again if it is still wanted"
 INTERRUPTED = "The worker stopped while it ran; nothing was repeated. Run it again if that is safe"
 
 
@@ -39,11 +51,11 @@ def insert(now: datetime, **values: Any) -> Task | None:  # Any: one value per c
 
 def claim(task_id: str, owner: str, now: datetime, steady: datetime | None = None) -> Task | None:
     """Take a waiting task for *owner*. None when there is nothing to run: it was taken, ended or
-    never there, or its time had passed on the clock of *steady* (default: *now*), in which case
-    it ends as expired here."""
+    never there, its lane is held by another one, or its time had passed on the clock of *steady*
+    (default: *now*), in which case it ends as expired here."""
     steady = steady or now
     values = {"owner": owner, "started_at": now}
-    if task := _move(task_id, Status.RUNNING, values, "expires_at > ?", steady):
+    if task := _move(task_id, Status.RUNNING, values, f"expires_at > ? AND {lanes.IS_FREE}", steady):
         return task
     late = {"reason": Reason.EXPIRED, "error": EXPIRED, "completed_at": now}
     _move(task_id, Status.FAILED, late, "status = 'pending' AND expires_at <= ?", steady)
@@ -62,6 +74,39 @@ def cancel(task: Task, now: datetime) -> Task | None:
     """End a task that has not been started; None when it is not waiting any more."""
     waits = "status IN ('pending', 'awaiting_approval') AND attempt = ?"
     return _move(task.id, Status.CANCELLED, {"completed_at": now}, waits, task.attempt)
+
+
+def ask_approval(task: Task, expires_at: datetime, **values: Any) -> Task | None:
+    """Let a task that waits to be started wait for a person instead; None when it does not wait.
+
+    *values* say what would run and why a person is asked."""
+    values |= {"expires_at": expires_at}
+    return _move(
+        task.id, Status.AWAITING_APPROVAL, values, "status = 'pending' AND attempt = ?", task.attempt
+    )
+
+
+def approve(task: Task, fingerprint: str, steady: datetime, expires_at: datetime) -> Task | None:
+    """A person said yes to exactly what *fingerprint* stands for. None when that is not what
+    waits, or the question has lapsed."""
+    values = {"approved": fingerprint, "said_at": steady, "expires_at": expires_at}
+    asked = "status = 'awaiting_approval' AND fingerprint = ? AND attempt = ? AND expires_at > ?"
+    return _move(task.id, Status.PENDING, values, asked, fingerprint, task.attempt, steady)
+
+
+def decline(task: Task, why: str, now: datetime) -> Task | None:
+    """A person said no. None when nobody is asked."""
+    values = {"reason": Reason.REJECTED, "error": why, "completed_at": now}
+    asked = "status = 'awaiting_approval' AND attempt = ?"
+    return _move(task.id, Status.FAILED, values, asked, task.attempt)
+
+
+def lapse(now: datetime, steady: datetime) -> list[Task]:
+    """No answer is a no: end the tasks that waited too long for a yes."""
+    values = {"reason": Reason.EXPIRED, "error": LAPSED, "completed_at": now}
+    late = [task for task in with_status(Status.AWAITING_APPROVAL) if task.expires_at <= steady]
+    ended = [_move(task.id, Status.FAILED, values, "expires_at <= ?", steady) for task in late]
+    return [task for task in ended if task is not None]
 
 
 def ask_stop(task: Task) -> bool:
@@ -83,20 +128,21 @@ def interrupt_running(now: datetime) -> list[Task]:
     return [task for task in ended if task is not None]
 
 
-def renew(task: Task, expires_at: datetime) -> Task | None:
-    """Make attempt n+1 of a task that ended badly and keep attempt n. None when it may not run again now."""
+def renew(task: Task, status: Status, **values: Any) -> Task | None:
+    """Make attempt n+1 of a task that ended badly and keep attempt n. It waits to be started, or
+    for approval, as *status* says; *values* are its new columns. None when it may not run again now."""
     with WRITING, database.atomic():
         # As the row stands now: *task* may have been read while it still ran.
         badly = Task.status.in_([Status.FAILED, Status.CANCELLED])
         ended = Task.get_or_none((Task.id == task.id) & (Task.attempt == task.attempt) & badly)
         if ended is None:
             return None
-        values = {
-            "attempt": task.attempt + 1, "expires_at": expires_at,
+        anew = {
+            "attempt": task.attempt + 1, "approved": None, **values,
             "reason": None, "error": None, "output_data": None, "started_at": None, "completed_at": None,
         }  # fmt: skip
         Attempt.create(task_id=ended.id, **{name: getattr(ended, name) for name in _KEPT})
-        return _move(ended.id, Status.PENDING, values, "attempt = ?", ended.attempt)
+        return _move(ended.id, status, anew, "attempt = ?", ended.attempt)
 
 
 _KEPT = ("attempt", "status", "reason", "error", "output_data", "started_at", "completed_at")

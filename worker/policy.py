@@ -1,4 +1,4 @@
-"""`policy.toml`: what may run where on this machine. No message can change it.
+"""`policy.toml`: what may run where on this machine, and for whom. No message can change it.
 
 The file is read again when it changes. A broken file refuses everything and says why: running
 with defaults after a typing mistake would be the opposite of what its owner meant.
@@ -6,16 +6,21 @@ with defaults after a typing mistake would be the opposite of what its owner mea
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from relay.protocol import NAME, explain
 
 ProjectName = Annotated[str, Field(pattern=NAME)]
+READS = frozenset({"git.read", "claude.review", "claude.plan"})
+"""Scopes of work that changes nothing: they run beside anything, and never grow stale."""
+_HOLE = re.compile(r"\{([a-z][a-z0-9_]{0,31})\}")
+_VALUE = re.compile(r"(?!-)[^\x00-\x1f\x7f]{1,1000}")
 
 
 class Rejected(Exception):
@@ -33,16 +38,98 @@ class Project(_Frozen):
     path: str = Field(min_length=1)
     aliases: tuple[str, ...] = ()
     git: Literal["off", "read", "write"] = "read"
-    shell: Literal["off", "full"] = "off"
+    shell: Literal["off", "named", "full"] = "off"
     claude: tuple[Literal["review", "plan", "edit", "full"], ...] = ()
     allow: tuple[str, ...] = ()
     """Further actions, by name: those that somebody added to `worker/actions`."""
+    parallel: bool = False
+    """Whether tasks that may change it run beside each other."""
+    trust_repo_config: bool = False
+    """Whether what the repository itself configures may run: hooks, filters, agents' settings."""
 
     def scopes(self) -> set[str]:
         """Everything that is allowed, as `area.level`."""
-        git = {"off": set(), "read": {"git.read"}, "write": {"git.read", "git.write"}}[self.git]
-        shell = {"shell.full"} if self.shell == "full" else set()
-        return git | shell | {f"claude.{mode}" for mode in self.claude} | set(self.allow)
+        git = {"off": set(), "read": {"git.read"}, "write": {"git.read", "git.write", "git.approval"}}
+        shell = {"off": set(), "named": {"shell.named"}, "full": {"shell.named", "shell.full"}}
+        return (
+            git[self.git] | shell[self.shell] | {f"claude.{mode}" for mode in self.claude} | set(self.allow)
+        )
+
+
+def _compiles(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as problem:
+        raise ValueError(f"{text!r} is no pattern: {problem}") from None
+    return text
+
+
+class Hole(_Frozen):
+    """What a caller may put into a named command: one whole argument."""
+
+    pattern: Annotated[str, AfterValidator(_compiles)]
+    """A regular expression that the whole value must match."""
+    default: str | None = None
+
+
+class NamedCommand(_Frozen):
+    """A command that its owner has written down; callers fill its holes and change nothing else."""
+
+    argv: tuple[str, ...] = Field(min_length=1)
+    """The program and its arguments. An argument that is `{name}` and nothing else is a hole."""
+    holes: Mapping[str, Hole] = {}
+    projects: tuple[str, ...] = ()
+    """Where it may run; nothing given: wherever named commands may."""
+    timeout_s: float | None = Field(default=None, gt=0, le=86_400)
+
+    @model_validator(mode="after")
+    def _holes_fit(self) -> Self:
+        named = {found[1] for word in self.argv if (found := _HOLE.fullmatch(word))}
+        if named != set(self.holes):
+            raise ValueError(f"argv has the holes {sorted(named)} and holes describes {sorted(self.holes)}")
+        if _HOLE.fullmatch(self.argv[0]):
+            raise ValueError("the program itself cannot be a hole")
+        return self
+
+    def filled(self, name: str, values: Mapping[str, str]) -> list[str]:
+        """The argument list with *values* in its holes. Raises Rejected."""
+        if strange := sorted(values.keys() - self.holes.keys()):
+            known = ", ".join(self.holes) or "nothing"
+            raise Rejected(f"The command {name} takes {known}, not {', '.join(strange)}")
+        given = {hole: values.get(hole, rule.default) for hole, rule in self.holes.items()}
+        for hole, value in given.items():
+            if value is None:
+                raise Rejected(f"The command {name} needs a value for {hole}")
+            if not (_VALUE.fullmatch(value) and re.fullmatch(self.holes[hole].pattern, value)):
+                raise Rejected(
+                    f"{hole} of {name} must look like {self.holes[hole].pattern}, not {value[:60]!r}"
+                )
+        return [given[found[1]] or "" if (found := _HOLE.fullmatch(word)) else word for word in self.argv]
+
+
+class Limits(_Frozen):
+    """Bounds that no request can lift."""
+
+    max_timeout_s: float = Field(default=7_200, gt=0, le=86_400)
+    max_output_mb: int = Field(default=64, ge=1, le=1_024)
+    max_waiting: int = Field(default=10_000, ge=1)
+    max_age_s: float = Field(default=600, gt=0)
+    """What may change things and was asked longer ago than this waits for approval."""
+
+
+class Approval(_Frozen):
+    """When a person must say yes first."""
+
+    require: tuple[str, ...] = ("git.approval", "claude.full")
+    expire_s: float = Field(default=3_600, gt=0, le=604_800)
+    """After so many seconds without a yes the answer is no."""
+
+
+class Caller(_Frozen):
+    """What one caller may ask for; a caller without an entry may ask for all that projects allow."""
+
+    allow: tuple[str, ...]
+    projects: tuple[str, ...] | None = None
 
 
 class Policy(_Frozen):
@@ -50,6 +137,22 @@ class Policy(_Frozen):
 
     version: Literal[1]
     projects: dict[ProjectName, Project] = {}
+    commands: dict[ProjectName, NamedCommand] = {}
+    callers: dict[ProjectName, Caller] = {}
+    limits: Limits = Limits()
+    approval: Approval = Approval()
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        used = {one for command in self.commands.values() for one in command.projects}
+        used |= {one for caller in self.callers.values() for one in caller.projects or ()}
+        if strange := sorted(used - self.projects.keys()):
+            raise ValueError(f"there is no project {', '.join(strange)}")
+        return self
+
+    def named(self, project: str) -> Mapping[str, NamedCommand]:
+        """The commands that may be called by name in *project*."""
+        return {name: one for name, one in self.commands.items() if project in (one.projects or {project})}
 
 
 class PolicyFile:
@@ -77,12 +180,37 @@ class PolicyFile:
         )
 
 
-def check(name: str, project: Project, scope: str) -> None:
-    """Raises Rejected unless *scope* is allowed in the project *name*."""
-    allowed = project.scopes()
+def check(policy: Policy, project: str, scope: str, caller: str) -> None:
+    """Raises Rejected unless *scope* is allowed in *project*, and to *caller*."""
+    allowed = policy.projects[project].scopes()
     if scope not in allowed:
-        listed = ", ".join(sorted(allowed)) or "nothing"
-        raise Rejected(f"Project {name} does not allow {scope}; it allows {listed}. Change it in policy.toml")
+        raise Rejected(f"Project {project} does not allow {scope}; it allows {_listed(allowed)}. {_CHANGE}")
+    entry = policy.callers.get(caller)
+    if entry is None:
+        return
+    if scope not in entry.allow:
+        raise Rejected(f"{caller} may not ask for {scope}; it may ask for {_listed(entry.allow)}. {_CHANGE}")
+    if entry.projects is not None and project not in entry.projects:
+        raise Rejected(
+            f"{caller} may not use project {project}; it may use {_listed(entry.projects)}. {_CHANGE}"
+        )
+
+
+_CHANGE = "Change it in policy.toml"
+
+
+def _listed(names: set[str] | tuple[str, ...]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
+
+
+def needs_approval(policy: Policy, scope: str, age_s: float) -> str | None:
+    """Why a person must say yes to work of *scope* that was asked for *age_s* seconds ago; None
+    when nobody need."""
+    if scope in policy.approval.require:
+        return f"{scope} always needs your OK"
+    if scope not in READS and age_s > policy.limits.max_age_s:
+        return f"It was asked for {age_s / 60:.0f} minutes ago, and may no longer be wanted"
+    return None
 
 
 def _load(path: Path) -> Callable[[], Policy]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from worker.policy import Policy, Project, Rejected
@@ -58,7 +59,14 @@ def _choose(policy: Policy, project: str | None) -> str:
         return names[0]
     if names:
         raise Rejected(f"{project!r} can mean {' or '.join(sorted(names))}; say which")
-    raise Rejected(f"There is no project {project!r}; this machine knows {listed}")
+    raise Rejected(f"There is no project {project!r}{_perhaps(policy, wanted)}; this machine knows {listed}")
+
+
+def _perhaps(policy: Policy, wanted: str) -> str:
+    """A question that names what sounds like *wanted*, never a guess."""
+    spoken = {spoken_key(one): name for name, its in policy.projects.items() for one in (name, *its.aliases)}
+    near = sorted({spoken[one] for one in get_close_matches(wanted, spoken, n=3, cutoff=0.7)})
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
 def _find(policy: Policy, project: str | None, working_dir: str) -> Place:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from relay.protocol import Status
-from worker import models, moves, process
+from worker import lanes, models, moves, process
 from worker.tasks import Queue
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ FORGOTTEN = timedelta(seconds=5)
 
 
 FORGET_BATCH = 200
+RING_BATCH = 100
 
 
 class AlreadyRunning(Exception):
@@ -83,9 +84,8 @@ def ring_forgotten(queue: Queue, now: Callable[[], datetime]) -> None:
     """Ring again for tasks whose ring was lost between a row's commit and its message."""
     if not queue.is_empty():
         return
-    for task in models.with_status(Status.PENDING):
-        if task.created_at < now() - FORGOTTEN:
-            queue.ring(task.id)
+    for task in lanes.could_start(now() - FORGOTTEN, RING_BATCH):
+        queue.ring(task.id)
 
 
 def forget(before: datetime) -> None:

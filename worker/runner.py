@@ -8,12 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from relay.protocol import Reason, Status
-from worker import models, moves
+from worker import lanes, models, moves
 from worker.actions.base import Job, Outcome
-from worker.admission import admit
+from worker.admission import Verdict, judge
 from worker.clock import wall_clock
 from worker.policy import PolicyFile, Rejected
 from worker.process import CannotStart
@@ -21,6 +21,7 @@ from worker.reporter import Reporter
 
 log = logging.getLogger(__name__)
 
+CHANGED = "What would run is not what was approved: policy or folders changed meanwhile; say it again"
 LOOK_S = 0.3
 """How often a running task looks whether somebody asked to stop it."""
 
@@ -53,10 +54,9 @@ class Runner:
         if self._stopping.is_set():
             return  # It waits for the next worker.
         with self._counted():
-            task = moves.claim(task_id, self._marker, self._now(), self._steady())
-            if task is not None:
-                log.info("Task %s starts (attempt %d).", task.id, task.attempt)
-                self._record(task, self._attempt(task))
+            following: str | None = task_id
+            while following is not None and not self._stopping.is_set():
+                following = self._run_one(following)
         self._reporter.wake()
 
     def stop(self, timeout: float) -> None:
@@ -65,9 +65,35 @@ class Runner:
         with self._idle:
             self._idle.wait_for(lambda: self._busy == 0, timeout)
 
-    def _attempt(self, task: models.Task) -> Outcome:
+    def _run_one(self, task_id: str) -> str | None:
+        """Run the task if it may start now; the id of the one that may start in its place then."""
+        task = models.get(task_id)
+        if task is None or task.status != Status.PENDING:
+            return None
+        verdict = self._judge(task)
+        if verdict.approval and task.approved is None:
+            until = self._steady() + timedelta(seconds=verdict.expire_s)
+            moves.ask_approval(task, until, **verdict.columns())
+        elif claimed := moves.claim(task.id, self._marker, self._now(), self._steady()):
+            log.info("Task %s starts (attempt %d).", claimed.id, claimed.attempt)
+            self._record(claimed, self._attempt(claimed, verdict))
+        following = lanes.next_in(task.lane) if task.lane else None
+        self._reporter.wake()
+        return following.id if following else None
+
+    def _judge(self, task: models.Task) -> Verdict:
+        """What today's policy says: it may have changed since the command was accepted."""
+        age_s = (self._steady() - (task.said_at or task.created_at)).total_seconds()
+        params = json.loads(task.input_data)
+        return judge(self._policy, task.caller, task.action_type, params, age_s, waiting=0)
+
+    def _attempt(self, task: models.Task, verdict: Verdict) -> Outcome:
+        admission = verdict.admission
+        if admission is None:
+            return Outcome(Status.FAILED, Reason.REJECTED, verdict.refusal)
+        if task.approved not in {None, admission.fingerprint}:
+            return Outcome(Status.FAILED, Reason.REJECTED, CHANGED)
         try:
-            admission = admit(self._policy.current(), task.action_type, json.loads(task.input_data))
             job = Job(
                 root=admission.place.root,
                 directory=admission.place.directory,

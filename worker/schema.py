@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from playhouse.migrate import SqliteMigrator, migrate
+
 from worker.models import STORE_ERRORS, Attempt, Boot, CannotOpen, Event, Task, database
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 PATIENCE_S = 5.0
 
 
@@ -26,15 +28,34 @@ def open_database(path: Path) -> None:
         path.chmod(0o600)
         version = database.pragma("user_version")
         if version < SCHEMA_VERSION:
-            with database.atomic():
-                database.create_tables([Task, Attempt, Event, Boot])
-                database.pragma("user_version", SCHEMA_VERSION)
+            _bring_up_to_date()
     except STORE_ERRORS as problem:
         raise CannotOpen(f"the records in {path} cannot be used ({problem})") from None
     if version > SCHEMA_VERSION:
         raise CannotOpen(
             f"{path} has schema {version} and this program knows {SCHEMA_VERSION}; update ai-webhook"
         )
+
+
+def _bring_up_to_date() -> None:
+    """Make the tables, or give older ones what they lack; all of it or nothing."""
+    with database.atomic():
+        # Asked again with the lock held: listener, worker and viewer start at the same moment.
+        version = database.pragma("user_version")
+        if version == 1:
+            _add_approvals_and_lanes()
+        if version < SCHEMA_VERSION:
+            # Only what is missing is made, indexes included.
+            database.create_tables([Task, Attempt, Event, Boot])
+            database.pragma("user_version", SCHEMA_VERSION)
+
+
+def _add_approvals_and_lanes() -> None:
+    """From version 1 to 2."""
+    migrator = SqliteMigrator(database)
+    for name in ("project", "directory", "scope", "lane", "said_at", "approval", "fingerprint", "approved"):
+        migrate(migrator.add_column("tasks", name, getattr(Task, name)))
+    Task.update(said_at=Task.created_at).execute()
 
 
 def _connect() -> None:

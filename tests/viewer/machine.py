@@ -29,6 +29,7 @@ class Machine:
         (folder / "project").mkdir(exist_ok=True)
         (folder / "policy.toml").write_text(
             f'version = 1\n[projects.home]\npath = "{folder / "project"}"\ngit = "write"\nshell = "full"\n'
+            "parallel = true\n"
         )
         self.inbox: Inbox = open_inbox(Settings.read(self.environment))
         self._numbers = itertools.count(1)
@@ -54,7 +55,9 @@ class Machine:
         params = more.pop("params", {"command": command})
         caller = more.pop("caller", "phone")
         fields = {"task_id": f"task-{next(self._numbers)}", "action_type": "shell", "params": params, **more}
-        return self.inbox.accept(Command.model_validate(fields), caller=caller, expires_in=3600)
+        return self.inbox.accept(
+            Command.model_validate({"ttl": 3600, **fields}), caller=caller, expires_in=3600
+        )
 
     def start(self, task: models.Task, *, since: float = 0) -> models.Task:
         """The worker takes it; it has been running for *since* seconds."""

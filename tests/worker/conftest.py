@@ -88,7 +88,8 @@ def accept(inbox: Inbox) -> Callable[..., models.Task]:
     def _accept(
         task_id: str, action_type: str = "shell", *, expires_in: float = 600, **params: Any
     ) -> models.Task:
-        command = Command(task_id=task_id, action_type=action_type, params=params or {"command": "true"})
+        params = params or {"command": "true"}
+        command = Command(task_id=task_id, action_type=action_type, params=params, ttl=max(1, expires_in))
         return inbox.accept(command, caller="phone", expires_in=expires_in)
 
     return _accept
@@ -101,7 +102,7 @@ def add(records: Path) -> Callable[..., models.Task]:
     def _add(task_id: str, **values: Any) -> models.Task:
         own = {
             "action_type": "shell", "input_data": '{"command": "true"}', "preview": "true", "caller": "phone",
-            "digest": "d", "expires_at": NOW + timedelta(hours=1),
+            "digest": "d", "said_at": NOW, "expires_at": NOW + timedelta(hours=1),
         }  # fmt: skip
         task = moves.insert(NOW, id=task_id, **{**own, **values})
         assert task is not None

@@ -11,7 +11,9 @@ from worker.policy import Policy, Project, Rejected
 
 
 def test_what_may_run_comes_with_its_place(rules: Policy, project: Path) -> None:
-    admission = admit(rules, "git", {"command": "git status", "working_dir": "docs", "project": "my garden"})
+    admission = admit(
+        rules, "phone", "git", {"command": "git status", "working_dir": "docs", "project": "my garden"}
+    )
     assert admission.action.scope == "git.read"
     assert (admission.place.name, admission.place.directory) == ("garden", project / "docs")
 
@@ -36,10 +38,10 @@ def test_the_policy_of_the_project_decides(
 ) -> None:
     policy = Policy(version=1, projects={"garden": Project.model_validate({"path": str(project), **allowed})})
     if ok:
-        assert admit(policy, action_type, params).place.name == "garden"
+        assert admit(policy, "phone", action_type, params).place.name == "garden"
     else:
         with pytest.raises(Rejected, match="Project garden does not allow"):
-            admit(policy, action_type, params)
+            admit(policy, "phone", action_type, params)
 
 
 def test_the_innermost_project_decides_for_an_absolute_directory(project: Path) -> None:
@@ -50,6 +52,6 @@ def test_the_innermost_project_decides_for_an_absolute_directory(project: Path) 
             "docs": Project(path=str(project / "docs"), shell="off"),
         },
     )
-    admit(policy, "shell", {"command": "ls", "working_dir": str(project)})
+    admit(policy, "phone", "shell", {"command": "ls", "working_dir": str(project)})
     with pytest.raises(Rejected, match="Project docs does not allow"):
-        admit(policy, "shell", {"command": "ls", "working_dir": str(project / "docs")})
+        admit(policy, "phone", "shell", {"command": "ls", "working_dir": str(project / "docs")})

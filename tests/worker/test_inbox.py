@@ -26,7 +26,7 @@ Accept = Callable[..., Task]
 def webhook(event: str, payload: dict[str, Any], **changes: Any) -> Webhook:
     values = {
         "event": event, "delivery_id": "d-1", "timestamp": NOW, "payload": payload, "caller": "phone",
-        "expires_in": 600.0, "attempt": 1,
+        "expires_in": 86_400.0, "attempt": 1,
     }  # fmt: skip
     return Webhook.model_validate({**values, **changes})
 
@@ -48,7 +48,7 @@ def test_a_command_becomes_a_row_and_a_ring(inbox: Inbox, queue: Queue) -> None:
     assert (task.status, task.action_type, task.title, task.caller) == ("pending", "shell", "Say hi", "phone")
     assert json.loads(task.input_data) == {"command": "echo hi"}
     assert (task.preview, task.attempt, task.created_at) == ("echo hi", 1, NOW)
-    assert task.expires_at == NOW + timedelta(seconds=600)
+    assert task.expires_at == NOW + timedelta(seconds=86_400)
     assert rings(queue) == ["t1"]
 
 
@@ -119,7 +119,7 @@ def test_the_sentence_about_a_wild_command_still_fits_into_a_nack(inbox: Inbox) 
     ("action_type", "params", "word"),
     [
         ("dance", {"tune": "polka"}, "no action 'dance'"),
-        ("shell", {"project": "garden"}, "command is missing"),
+        ("shell", {"project": "garden"}, "either command or name is needed"),
         ("shell", {"comand": "x"}, "comand"),
         ("git", {"command": "git push"}, "git push is not allowed"),
         ("shell", {"command": "ls", "working_dir": "/"}, "no project"),
@@ -194,14 +194,20 @@ def test_a_command_whose_time_has_passed_is_recorded_and_expires_when_it_would_s
     assert task.reason == Reason.EXPIRED
 
 
+def broken(task: Task) -> None:
+    """The worker died while it ran."""
+    assert moves.claim(task.id, "me", NOW)
+    assert moves.interrupt_running(NOW)
+
+
 def test_an_ended_task_runs_again(accept: Accept, inbox: Inbox, queue: Queue) -> None:
-    accept("t1", "git", command="git push")
+    broken(accept("t1"))
     queue.clear()
     renewed = inbox.retry("t1")
     assert (renewed.status, renewed.attempt, renewed.error) == (Status.PENDING, 2, None)
     assert renewed.expires_at == NOW + timedelta(seconds=DEFAULT_TTL_S)
     assert rings(queue) == ["t1"]
-    assert [one.reason for one in Attempt.select()] == ["rejected"]
+    assert [one.reason for one in Attempt.select()] == ["interrupted"]
 
 
 def test_what_has_not_ended_badly_does_not_run_again(accept: Accept, inbox: Inbox, queue: Queue) -> None:
@@ -222,9 +228,21 @@ def test_what_has_not_ended_badly_does_not_run_again(accept: Accept, inbox: Inbo
 
 
 def test_a_repeated_command_after_running_again_is_still_the_same(accept: Accept, inbox: Inbox) -> None:
-    accept("t1", "git", command="git push")
+    broken(accept("t1"))
     inbox.retry("t1")
-    assert accept("t1", "git", command="git push").attempt == 2
+    assert accept("t1").attempt == 2
+
+
+def test_what_policy_forbids_today_does_not_run_again(
+    accept: Accept, inbox: Inbox, policy_path: Path, project: Path
+) -> None:
+    broken(accept("t1"))
+    policy_path.write_text(f'version = 1\n[projects.garden]\npath = "{project}"\n')
+    with pytest.raises(CannotRetry, match=r"garden does not allow shell.full"):
+        inbox.retry("t1")
+    task = models.get("t1")
+    assert task is not None
+    assert (task.status, task.attempt) == (Status.FAILED, 1)
 
 
 def test_ids_and_texts_of_every_kind_arrive_as_they_were(accept: Accept) -> None:

@@ -61,7 +61,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def accept(machine: Inbox, task_id: str, command: str) -> None:
-    asked = Command(task_id=task_id, action_type="shell", params={"command": command})
+    asked = Command(task_id=task_id, action_type="shell", params={"command": command}, ttl=600)
     machine.accept(asked, caller="phone", expires_in=600)
 
 

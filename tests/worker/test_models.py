@@ -139,3 +139,59 @@ def test_tasks_are_found_by_status_oldest_first(records: Path, add: Add) -> None
     moves.claim("a", "me", NOW)
     assert [one.id for one in models.with_status(Status.PENDING)] == ["b", "c"]
     assert [one.id for one in models.with_status(Status.PENDING, Status.RUNNING)] == ["b", "a", "c"]
+
+
+VERSION_1 = """
+CREATE TABLE tasks (id TEXT NOT NULL, action_type TEXT NOT NULL, status TEXT NOT NULL,
+  input_data TEXT NOT NULL, output_data TEXT, error TEXT, created_at TEXT NOT NULL,
+  started_at TEXT, completed_at TEXT,
+  seq INTEGER NOT NULL PRIMARY KEY, reason TEXT, title TEXT, preview TEXT NOT NULL, caller TEXT NOT NULL,
+  digest TEXT NOT NULL, attempt INTEGER NOT NULL, expires_at TEXT NOT NULL, owner TEXT, stop_attempt INTEGER,
+  rev INTEGER NOT NULL, reported_rev INTEGER NOT NULL);
+CREATE UNIQUE INDEX task_id ON tasks (id);
+CREATE INDEX task_rev ON tasks (rev);
+CREATE INDEX task_status_seq ON tasks (status, seq);
+CREATE INDEX tasks_unreported ON tasks (rev) WHERE reported_rev < rev;
+CREATE TABLE attempts (id INTEGER NOT NULL PRIMARY KEY, task_id TEXT NOT NULL, attempt INTEGER NOT NULL,
+  status TEXT NOT NULL, reason TEXT, error TEXT, output_data TEXT, started_at TEXT, completed_at TEXT);
+CREATE TABLE events (id INTEGER NOT NULL PRIMARY KEY, delivery_id TEXT NOT NULL UNIQUE, event TEXT NOT NULL,
+  caller TEXT NOT NULL, payload TEXT NOT NULL, received_at TEXT NOT NULL);
+CREATE TABLE boots (id TEXT NOT NULL PRIMARY KEY, origin REAL NOT NULL);
+INSERT INTO tasks VALUES ('kept', 'git', 'pending', '{"command": "git status"}', NULL, NULL,
+  '2026-02-01 10:00:00.000000', NULL, NULL, 7, NULL, 'Old', 'git status', 'phone', 'd', 1,
+  '2026-03-01 13:00:00.000000', NULL, NULL, 3, 0);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_file_of_the_first_version_is_brought_up_to_date_and_keeps_everything(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.db"
+    outside = sqlite3.connect(path)
+    outside.executescript(VERSION_1)
+    outside.close()
+    schema.open_database(path)
+    try:
+        assert models.database.pragma("user_version") == schema.SCHEMA_VERSION
+        task = models.get("kept")
+        assert task is not None
+        assert (task.seq, task.title, task.rev, task.lane, task.approved) == (7, "Old", 3, None, None)
+        assert task.said_at == task.created_at == datetime(2026, 2, 1, 10, tzinfo=UTC)
+        assert moves.claim("kept", "me", NOW) is not None
+        fresh = tmp_path / "fresh" / "tasks.db"
+        fresh.parent.mkdir()
+        migrated = _described(path)
+    finally:
+        models.database.close()
+    schema.open_database(fresh)
+    models.database.close()
+    assert migrated == _described(fresh)
+
+
+def _described(path: Path) -> tuple[set[str], set[str]]:
+    """The columns of tasks, and the names of all indexes that somebody gave."""
+    outside = sqlite3.connect(path)
+    columns = {row[1] for row in outside.execute("PRAGMA table_info(tasks)")}
+    names = "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'task%'"
+    indexes = {row[0] for row in outside.execute(names)}
+    outside.close()
+    return columns, indexes

@@ -52,6 +52,7 @@ def test_an_id_is_taken_once(add: Add) -> None:
         "preview": "",
         "caller": "x",
         "digest": "x",
+        "said_at": NOW,
         "expires_at": NOW,
     }
     assert moves.insert(NOW, id="t", **values) is None
@@ -148,7 +149,7 @@ def test_a_ring_for_a_task_that_is_renewed_meanwhile_does_not_expire_it(
     def between(*args: Any) -> Task | None:
         moved = real(*args)
         monkeypatch.setattr(moves, "_move", real)
-        assert moves.renew(get("t"), LATER) is not None
+        assert moves.renew(get("t"), Status.PENDING, expires_at=LATER) is not None
         return moved
 
     monkeypatch.setattr(moves, "_move", between)
@@ -183,7 +184,7 @@ def test_a_worker_that_comes_late_cannot_undo_a_recovery(add: Add) -> None:
     task = moves.claim("t", "me", NOW)
     assert task is not None
     moves.interrupt_running(LATER)
-    renewed = moves.renew(get("t"), LATER + HOUR)
+    renewed = moves.renew(get("t"), Status.PENDING, expires_at=LATER + HOUR)
     assert renewed is not None
     assert moves.claim("t", "me", LATER) is not None
     assert moves.finish(task, Status.COMPLETED, LATER) is None
@@ -221,7 +222,7 @@ def test_running_again_keeps_what_was_and_begins_anew(add: Add) -> None:
     moves.finish(
         task, Status.FAILED, LATER, reason=Reason.EXIT_STATUS, error="no", output_data='{"returncode": 1}'
     )
-    renewed = moves.renew(get("t"), LATER + HOUR)
+    renewed = moves.renew(get("t"), Status.PENDING, expires_at=LATER + HOUR)
     assert renewed is not None
     assert (renewed.status, renewed.attempt, renewed.expires_at) == (
         Status.PENDING,
@@ -245,7 +246,7 @@ def test_what_is_kept_is_what_stands_in_the_row_not_what_was_seen_before(add: Ad
     seen = moves.claim("t", "me", NOW)
     assert seen is not None
     moves.finish(seen, Status.FAILED, LATER, reason=Reason.EXIT_STATUS, error="no")
-    assert moves.renew(seen, LATER + HOUR) is not None
+    assert moves.renew(seen, Status.PENDING, expires_at=LATER + HOUR) is not None
     (kept,) = Attempt.select()
     assert (kept.status, kept.error, kept.completed_at) == ("failed", "no", LATER)
 
@@ -253,7 +254,10 @@ def test_what_is_kept_is_what_stands_in_the_row_not_what_was_seen_before(add: Ad
 def test_two_taps_on_run_again_make_one_attempt(records: Path, add: Add) -> None:
     task = put(add, Status.FAILED)
     with ThreadPoolExecutor(4) as pool:
-        jobs = [pool.submit(in_thread, lambda: moves.renew(task, LATER + HOUR)) for _ in range(8)]
+        jobs = [
+            pool.submit(in_thread, lambda: moves.renew(task, Status.PENDING, expires_at=LATER + HOUR))
+            for _ in range(8)
+        ]
         renewed = [one for job in jobs if (one := job.result())]
     assert [one.attempt for one in renewed] == [2]
     assert Attempt.select().count() == 1
@@ -264,7 +268,7 @@ def test_two_taps_on_run_again_make_one_attempt(records: Path, add: Add) -> None
 )
 def test_only_what_ended_badly_runs_again(add: Add, status: Status) -> None:
     # Above all not what waits for an approval: "run again" is no way round it.
-    assert moves.renew(put(add, status), LATER + HOUR) is None
+    assert moves.renew(put(add, status), Status.PENDING, expires_at=LATER + HOUR) is None
     assert get("t").status == status
     assert Attempt.select().count() == 0
 

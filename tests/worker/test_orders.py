@@ -19,7 +19,7 @@ Add = Callable[..., Task]
 
 def order(event: str, **data: Any) -> Webhook:
     values = {
-        "event": event, "delivery_id": "o-1", "timestamp": NOW, "caller": "phone", "expires_in": 600.0,
+        "event": event, "delivery_id": "o-1", "timestamp": NOW, "caller": "phone", "expires_in": 86_400.0,
         "attempt": 1, "payload": {"type": event, "data": data},
     }  # fmt: skip
     return Webhook.model_validate(values)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.policy import PolicyFile, Project, Rejected, check
+from worker.policy import NamedCommand, Policy, PolicyFile, Project, Rejected, check, needs_approval
 
 GOOD = 'version = 1\n[projects.garden]\npath = "/tmp"\n'
 
@@ -33,8 +33,9 @@ def test_a_project_that_says_nothing_else_may_only_be_read(path: Path) -> None:
     [
         ({"git": "off"}, set()),
         ({"git": "read"}, {"git.read"}),
-        ({"git": "write"}, {"git.read", "git.write"}),
-        ({"shell": "full"}, {"git.read", "shell.full"}),
+        ({"git": "write"}, {"git.read", "git.write", "git.approval"}),
+        ({"shell": "named"}, {"git.read", "shell.named"}),
+        ({"shell": "full"}, {"git.read", "shell.named", "shell.full"}),
         ({"git": "off", "claude": ["review", "edit"]}, {"claude.review", "claude.edit"}),
         ({"git": "off", "allow": ["lights.on"]}, {"lights.on"}),
     ],
@@ -44,12 +45,15 @@ def test_scopes_are_exactly_what_is_written(project: dict[str, object], scopes: 
 
 
 def test_what_is_not_allowed_is_refused_with_what_is(path: Path) -> None:
-    project = Project(path="/x", git="write")
-    check("garden", project, "git.write")
-    with pytest.raises(Rejected, match=r"garden does not allow shell.full; it allows git.read, git.write"):
-        check("garden", project, "shell.full")
+    shut = {"path": "/x", "git": "off"}
+    path.write_text('version = 1\n[projects]\ngarden = {path = "/x", git = "write"}\n')
+    policy = PolicyFile(path).current()
+    check(policy, "garden", "git.write", "phone")
+    with pytest.raises(Rejected, match=r"garden does not allow shell.full; it allows git.approval, git.read"):
+        check(policy, "garden", "shell.full", "phone")
+    closed = Policy.model_validate({"version": 1, "projects": {"garden": shut}})
     with pytest.raises(Rejected, match="it allows nothing"):
-        check("garden", Project(path="/x", git="off"), "git.read")
+        check(closed, "garden", "git.read", "phone")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +63,7 @@ def test_what_is_not_allowed_is_refused_with_what_is(path: Path) -> None:
         ("version = 2\n", "version"),
         (GOOD + 'sehll = "full"\n', "sehll"),
         (GOOD + 'git = "all"\n', "git"),
-        (GOOD + 'shell = "named"\n', "shell"),
+        (GOOD + 'shell = "nmaed"\n', "shell"),
         (GOOD + 'claude = ["anything"]\n', "claude"),
         (GOOD + "aliases = 5\n", "aliases"),
         ('version = 1\ncolour = "red"\n' + GOOD[12:], "colour"),
@@ -124,3 +128,107 @@ def test_what_has_not_changed_is_not_read_again(path: Path) -> None:
     path.write_text(GOOD)
     file = PolicyFile(path)
     assert file.current() is file.current()
+
+
+CALLERS = Policy.model_validate(
+    {
+        "version": 1,
+        "projects": {"garden": {"path": "/x", "git": "write", "shell": "full"}, "notes": {"path": "/y"}},
+        "callers": {
+            "phone": {"allow": ["git.read", "claude.review"]},
+            "watch": {"allow": ["git.read"], "projects": ["notes"]},
+        },
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("caller", "project", "scope", "why"),
+    [
+        ("phone", "garden", "git.read", None),
+        ("phone", "garden", "git.write", "may not ask for git.write; it may ask for claude.review"),
+        ("phone", "garden", "claude.review", "garden does not allow claude.review"),
+        ("watch", "notes", "git.read", None),
+        ("watch", "garden", "git.read", "watch may not use project garden; it may use notes"),
+        ("claude", "garden", "shell.full", None),
+    ],
+)  # fmt: skip
+def test_a_caller_may_ask_for_what_its_entry_and_the_project_allow(
+    caller: str, project: str, scope: str, why: str | None
+) -> None:
+    if why is None:
+        check(CALLERS, project, scope, caller)
+    else:
+        with pytest.raises(Rejected, match=why):
+            check(CALLERS, project, scope, caller)
+
+
+@pytest.mark.parametrize(
+    ("scope", "age_s", "asks"),
+    [
+        ("git.read", 1e6, False), ("claude.review", 1e6, False), ("git.write", 599, False),
+        ("git.write", 601, True), ("shell.full", 601, True), ("lights.on", 601, True),
+        ("git.approval", 0, True), ("claude.full", 0, True), ("claude.edit", 0, False),
+    ],
+)  # fmt: skip
+def test_a_person_is_asked_about_what_is_listed_and_what_is_stale(
+    scope: str, age_s: float, asks: bool
+) -> None:
+    why = needs_approval(CALLERS, scope, age_s)
+    assert (why is not None) == asks
+    if why and age_s:
+        assert "10 minutes ago" in why
+
+
+TEST = NamedCommand.model_validate(
+    {
+        "argv": ["pytest", "-q", "--", "{path}", "{path2}"],
+        "holes": {"path": {"pattern": "[a-z/]+", "default": "tests"}, "path2": {"pattern": ".*"}},
+    }
+)
+
+
+def test_the_holes_of_a_named_command_are_filled_with_whole_arguments() -> None:
+    assert TEST.filled("test", {"path2": "a b; rm"}) == ["pytest", "-q", "--", "tests", "a b; rm"]
+    assert TEST.filled("test", {"path": "src", "path2": "x"})[3:] == ["src", "x"]
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({}, "needs a value for path2"),
+        ({"path2": "x", "more": "y"}, "takes path, path2, not more"),
+        ({"path2": "x", "path": "UP"}, r"path of test must look like \[a-z/\]\+, not 'UP'"),
+        ({"path2": "-x"}, "path2 of test must look like"),
+        ({"path2": "--output=/x"}, "path2 of test"),
+        ({"path2": ""}, "path2 of test"),
+        ({"path2": "a\nb"}, "path2 of test"),
+        ({"path2": "a\x00b"}, "path2 of test"),
+        ({"path2": "x" * 1001}, "path2 of test"),
+        ({"path2": "x", "path": "src\n"}, "path of test"),
+    ],
+)
+def test_a_value_that_does_not_fit_its_hole_is_refused(values: dict[str, str], why: str) -> None:
+    with pytest.raises(Rejected, match=why):
+        TEST.filled("test", values)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        'argv = []', 'argv = ["x", "{a}"]', 'argv = ["{a}"]\nholes = {a = {pattern = "x"}}',
+        'argv = ["x"]\nholes = {a = {pattern = "x"}}', 'argv = ["x", "{a}"]\nholes = {a = {pattern = "("}}',
+        'argv = ["x"]\nprojects = ["nowhere"]', 'argv = "x y"', 'argv = ["x"]\ntimeout_s = -1',
+    ],
+)  # fmt: skip
+def test_a_named_command_that_makes_no_sense_breaks_the_file(path: Path, command: str) -> None:
+    path.write_text(GOOD + f"[commands.test]\n{command}\n")
+    assert "nothing is allowed until" in refused(path)
+
+
+def test_a_named_command_belongs_to_the_projects_that_it_lists() -> None:
+    both = {"garden": {"path": "/x"}, "notes": {"path": "/y"}}
+    commands = {"everywhere": {"argv": ["x"]}, "here": {"argv": ["y"], "projects": ["notes"]}}
+    policy = Policy.model_validate({"version": 1, "projects": both, "commands": commands})
+    assert sorted(policy.named("notes")) == ["everywhere", "here"]
+    assert sorted(policy.named("garden")) == ["everywhere"]

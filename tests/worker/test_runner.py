@@ -225,7 +225,10 @@ def test_the_output_folder_is_for_its_owner_only(runner: Runner) -> None:
     assert models.output_dir().stat().st_mode & 0o777 == 0o700
 
 
-def test_tasks_run_beside_each_other(runner: Runner, accept: Accept, tmp_path: Path) -> None:
+def test_tasks_of_a_project_that_allows_it_run_beside_each_other(
+    runner: Runner, accept: Accept, tmp_path: Path, policy_path: Path
+) -> None:
+    policy_path.write_text(policy_path.read_text() + "parallel = true\n")
     # Each waits for the other: run one after the other, both would time out.
     for me, other in (("a", "b"), ("b", "a")):
         accept(

@@ -6,12 +6,13 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from relay.protocol import Reason, Status
 from worker import process
+from worker.policy import Policy
 from worker.process import Completed, Ending
 
 MAX_TIMEOUT_S = 7_200.0
@@ -80,6 +81,10 @@ class Action(BaseModel):
     def scope(self) -> str:
         """What the project's policy must allow, as `area.level`. Raises Rejected when the
         parameters ask for something that is never allowed."""
+
+    def bound(self, rules: Policy, project: str) -> Self:  # noqa: ARG002 - most actions need nothing of it
+        """The action with what policy.toml knows about it filled in. Raises Rejected."""
+        return self
 
     @property
     @abstractmethod

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from relay.protocol import Reason, Status
-from worker import actions, process
+from relay.protocol import DEFAULT_TTL_S, Command, Reason, Status
+from tests.chain import MACHINE_KEY
+from tests.worker.conftest import NOW
+from worker import actions, models, process
 from worker.actions.base import Outcome
 from worker.actions.shell import Shell
+from worker.inbox import Inbox
+from worker.models import Task
+from worker.policy import NamedCommand, Policy, PolicyFile
+from worker.reporter import Reporter
+from worker.runner import Runner
+from worker.settings import Settings
+from worker.tasks import Queue
 
 Do = Callable[..., Outcome]
 
@@ -102,3 +112,74 @@ def test_a_text_number_is_a_number_for_people_who_talk_to_assistants() -> None:
 def test_the_preview_is_what_would_run(command: str | list[str], preview: str) -> None:
     action = Shell.model_validate({"command": command})
     assert (action.preview, action.scope) == (preview, "shell.full")
+
+
+NAMED = """
+[commands.greet]
+argv = ["echo", "hello", "{who}"]
+timeout_s = 5
+[commands.greet.holes.who]
+pattern = "[a-z; ]+"
+default = "world"
+"""
+
+
+@pytest.fixture
+def named(policy_path: Path) -> None:
+    """The project allows named commands only."""
+    text = policy_path.read_text().replace('shell = "full"', 'shell = "named"')
+    policy_path.write_text(text + NAMED)
+
+
+def run(policy_path: Path, queue: Queue, **params: object) -> Task:
+    """Accept and run one shell command by the policy as it stands."""
+    policy = PolicyFile(policy_path)
+    asked = Command(task_id="n", action_type="shell", params=params)
+    Inbox(queue, policy, lambda: NOW).accept(asked, caller="phone", expires_in=DEFAULT_TTL_S)
+    Runner(policy, Reporter(Settings.read({"MACHINE_KEY": MACHINE_KEY})), "named", lambda: NOW).run("n")
+    task = models.get("n")
+    assert task is not None
+    return task
+
+
+@pytest.mark.parametrize(
+    ("values", "printed"),
+    [({}, "hello world"), ({"who": "you"}, "hello you"), ({"who": "a; touch b"}, "hello a; touch b")],
+)
+def test_a_named_command_runs_with_its_holes_filled(
+    named: None, records: Path, queue: Queue, policy_path: Path, values: dict[str, str], printed: str
+) -> None:
+    task = run(policy_path, queue, name="greet", values=values)
+    assert (task.status, task.scope) == ("completed", "shell.named")
+    assert json.loads(task.output_data or "")["stdout"].strip() == printed
+    assert task.preview.startswith("echo hello ")
+
+
+@pytest.mark.parametrize(
+    ("params", "why"),
+    [
+        ({"command": "echo hello"}, "does not allow shell.full; it allows claude.review"),
+        ({"command": ["echo", "hello"]}, "does not allow shell.full"),
+        ({"name": "rm"}, "knows no command 'rm'; there are greet"),
+        ({"name": "greet", "values": {"who": "-n"}}, "who of greet must look like"),
+        ({"name": "greet", "values": {"who": "UP"}}, "who of greet must look like"),
+        ({"name": "greet", "values": {"whom": "x"}}, "takes who, not whom"),
+        ({"name": "greet", "command": "echo"}, "either command or name is needed"),
+        ({"command": "echo", "values": {"who": "x"}}, "values go with name"),
+        ({}, "either command or name is needed"),
+    ],
+)
+def test_what_is_not_named_is_refused_with_the_way_out(
+    named: None, records: Path, queue: Queue, policy_path: Path, params: dict[str, object], why: str
+) -> None:
+    task = run(policy_path, queue, **params)
+    assert (task.status, task.reason) == ("failed", "rejected")
+    assert why in (task.error or "")
+
+
+def test_the_owners_time_limit_of_a_named_command_can_only_be_shortened(rules: Policy, named: None) -> None:
+    command = NamedCommand.model_validate({"argv": ["x"], "timeout_s": 5})
+    policy = rules.model_copy(update={"commands": {"x": command}})
+    assert Shell(name="x").bound(policy, "garden").timeout == 5
+    assert Shell(name="x", timeout=2).bound(policy, "garden").timeout == 2
+    assert Shell(name="x", timeout=50).bound(policy, "garden").timeout == 5

@@ -1,0 +1,129 @@
+"""What is decided about tasks that do not run: accepted, run again, stopped, approved, declined.
+
+It changes rows; whoever calls rings for them afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from relay.protocol import DEFAULT_TTL_S, Command, Reason, Status
+from worker import models, moves
+from worker.admission import Verdict, judge
+from worker.policy import PolicyFile
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], datetime]
+DECLINED = "You declined it in the viewer, so nothing was run"
+
+
+class Conflict(Exception):
+    """The task id belongs to another command."""
+
+
+class CannotRetry(Exception):
+    """The task cannot be run again now; the text says why."""
+
+
+class CannotApprove(Exception):
+    """There is nothing to say yes or no to; the text says why."""
+
+
+class Decisions:
+    """Decides by today's policy."""
+
+    def __init__(self, policy: PolicyFile, now: Clock, steady: Clock) -> None:
+        """*now* is for what people read, *steady* for deadlines (`worker.clock`)."""
+        self._policy = policy
+        self._now = now
+        self._steady = steady
+
+    def accept(self, command: Command, caller: str, expires_in: float) -> models.Task:
+        """Record *command* once. What policy or parameters forbid is recorded as well, as a failed
+        task that says why. Raises Conflict."""
+        digest = _digest(command)
+        now, age = self._now(), max(0.0, command.ttl - expires_in)
+        verdict = self._judge(caller, command.action_type, command.params, age)
+        task = moves.insert(
+            now,
+            id=command.task_id,
+            action_type=command.action_type,
+            input_data=json.dumps(command.params, ensure_ascii=False),
+            title=command.title,
+            caller=caller,
+            digest=digest,
+            **self._waiting(verdict, age, expires_in),
+            **(_refused(verdict.refusal, now) if verdict.refusal else {"status": verdict.status}),
+        )
+        # None: the same id was taken before.
+        task = task or models.get(command.task_id)
+        assert task is not None
+        if task.digest != digest:
+            raise Conflict(f"The task id {command.task_id!r} was used before for another command")
+        return task
+
+    def renew(self, task: models.Task, age_s: float = 0.0) -> models.Task:
+        """Make the next attempt of an ended task, by the policy of today: an approval that was
+        given to an earlier attempt does not count. Raises CannotRetry."""
+        verdict = self._judge(task.caller, task.action_type, json.loads(task.input_data), age_s)
+        if verdict.refusal:
+            raise CannotRetry(verdict.refusal)
+        renewed = moves.renew(task, verdict.status, **self._waiting(verdict, age_s, DEFAULT_TTL_S - age_s))
+        if renewed is None:
+            raise CannotRetry(f"Only failed and cancelled tasks run again; this one is {task.status}")
+        log.info("Task %s runs again (attempt %d).", task.id, renewed.attempt)
+        return renewed
+
+    def stop(self, task: models.Task) -> None:
+        """End a task that waits; ask the worker to end one that runs. An ended one stays as it is."""
+        if moves.cancel(task, self._now()) is None:
+            moves.ask_stop(task)
+
+    def approve(self, task: models.Task, fingerprint: str) -> None:
+        """A person says yes to exactly what *fingerprint* stands for, once. Raises CannotApprove."""
+        steady = self._steady()
+        in_time = steady + timedelta(seconds=DEFAULT_TTL_S)
+        if moves.approve(task, fingerprint, steady, in_time) is None:
+            raise CannotApprove(_why_not(task, fingerprint))
+        log.info("Task %s was approved.", task.id)
+
+    def decline(self, task: models.Task) -> None:
+        """A person says no. Raises CannotApprove."""
+        if moves.decline(task, DECLINED, self._now()) is None:
+            raise CannotApprove(_why_not(task, task.fingerprint))
+        log.info("Task %s was declined.", task.id)
+
+    def _judge(self, caller: str, action_type: str, params: Mapping[str, Any], age_s: float) -> Verdict:
+        return judge(self._policy, caller, action_type, params, age_s, models.count_pending())
+
+    def _waiting(self, verdict: Verdict, age_s: float, expires_in: float) -> dict[str, Any]:
+        """What it waits for, since when and until when, as columns."""
+        steady = self._steady()
+        left = min(expires_in, verdict.expire_s) if verdict.approval else expires_in
+        return {
+            **verdict.columns(),
+            "said_at": steady - timedelta(seconds=age_s),
+            "expires_at": steady + timedelta(seconds=left),
+        }
+
+
+def _refused(why: str, now: datetime) -> dict[str, Any]:
+    return {"status": Status.FAILED, "reason": Reason.REJECTED, "error": why, "completed_at": now}
+
+
+def _why_not(task: models.Task, fingerprint: str | None) -> str:
+    if task.status != Status.AWAITING_APPROVAL:
+        return f"It does not wait for your OK any more: it is {task.status}"
+    if task.fingerprint != fingerprint:
+        return "What would run is not what you were shown; look at it again"
+    return "The question has lapsed; run it again if it is still wanted"
+
+
+def _digest(command: Command) -> str:
+    asked = command.model_dump(mode="json", exclude={"sync"})
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
