@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run test faults check format clean
+.PHONY: help run test faults bench check format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -22,6 +22,9 @@ test: $(VENV)/tests  ## format, lint, types, import rules, and every test
 
 faults: $(VENV)/tests  ## the long form of the fault tests: half an hour of kills and cuts
 	FAULTS=long $(BIN)/python -m pytest tests/test_faults.py -s
+
+bench: $(VENV)/tests  ## measure against the bars and print the table; ONLY=relay picks sections
+	@$(BIN)/python -m tests.bench $(ONLY)
 
 check: $(VENV)/tests  ## the fast half of `make test`: no tests are run
 	$(BIN)/ruff format --check .
