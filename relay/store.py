@@ -53,14 +53,8 @@ def accept_command(delivery: NewDelivery, task: NewTask) -> tuple[Task, bool]:
     """Store a command once. Returns its task and whether it was there already.
 
     Raises Conflict when the delivery id or the task id was used for something else."""
-    seen = _seen(delivery)
-    known = get_task(seen.task_id or "") if seen else get_task(task.task_id)
-    if seen and known is None:
-        raise Conflict("delivery id", delivery.delivery_id)
-    if known is not None:
-        if known.digest != delivery.digest:
-            raise Conflict("task_id", task.task_id)
-        return known, True
+    if seen := _seen(delivery):
+        return _known(seen.task_id or "", delivery, Conflict("delivery id", delivery.delivery_id)), True
     created = Task(
         task_id=task.task_id,
         digest=delivery.digest,
@@ -70,9 +64,19 @@ def accept_command(delivery: NewDelivery, task: NewTask) -> tuple[Task, bool]:
         machine=task.machine,
         created_at=delivery.accepted_at,
     )
-    created.add()
+    # Asked by inserting: nearly every id is new, and a look first would be for nothing.
+    if not created.add(unless="task_id"):
+        return _known(task.task_id, delivery, Conflict("task_id", task.task_id)), True
     add(delivery, task.machine, task.task_id)
     return created, False
+
+
+def _known(task_id: str, delivery: NewDelivery, otherwise: Conflict) -> Task:
+    """The task that was made by the same request before. Raises *otherwise* when it was another one."""
+    known = get_task(task_id)
+    if known is None or known.digest != delivery.digest:
+        raise otherwise
+    return known
 
 
 def accept_event(delivery: NewDelivery, machines: Iterable[str]) -> bool:

@@ -55,11 +55,13 @@ class _Table(Model):
         text = f"UPDATE {cls._meta.table_name} SET {settings} WHERE {where}"  # noqa: S608 - our own words
         return int(_run(text, values).rowcount)
 
-    def add(self) -> None:
-        """Insert this row."""
+    def add(self, *, unless: str | None = None) -> bool:
+        """Insert this row. False, and nothing is changed, when there is one with the same *unless*."""
         names = self._meta.sorted_field_names
         text = f"INSERT INTO {self._meta.table_name} ({', '.join(names)}) VALUES ({marks(names)})"  # noqa: S608 - our own words
-        _run(text, [getattr(self, name) for name in names])
+        if unless:
+            text += f" ON CONFLICT ({unless}) DO NOTHING"
+        return bool(_run(text, [self.__data__.get(name) for name in names]).rowcount)
 
     def rewrite(self) -> None:
         """Write every field of this row, which is there already."""

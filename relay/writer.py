@@ -29,7 +29,6 @@ class Database(Protocol):
     def close(self) -> object: ...
     def connection(self) -> Any: ...
     def atomic(self) -> Any: ...  # peewee's context managers carry no common type
-    def savepoint(self) -> Any: ...
 
 
 class Writer:
@@ -83,9 +82,10 @@ class Writer:
     def _commit(self, batch: list[_Job[Any]]) -> None:
         try:
             with self._database.atomic():
+                connection = self._database.connection()
                 for job in batch:
                     # A savepoint each: one bad row must not fail its neighbours' webhooks.
-                    job.attempt(self._database)
+                    job.attempt(connection)
         except Exception as problem:  # noqa: BLE001 - whatever failed the commit failed all of them
             for job in batch:
                 job.error = Unavailable(f"The relay could not store it ({problem}); send it again")
@@ -100,17 +100,21 @@ class _Job(Generic[T]):
         self.result: T
         self.error: Exception | None = None
 
-    def attempt(self, database: Database) -> None:
+    def attempt(self, connection: Any) -> None:  # Any: the driver's, as `Database` has it
         try:
-            with database.savepoint():
-                self.result = self.work()
+            # Not peewee's own: a random name makes SQLite read the statement anew each time.
+            connection.execute("SAVEPOINT job")
+            self.result = self.work()
+            connection.execute("RELEASE job")
         except Exception as problem:
             # It travels to the caller, who knows its types.
             self.error = problem
             # A full disk makes SQLite undo the whole transaction by itself. What came after that
             # would be kept piece by piece, while its callers are told that it is not.
-            if not database.connection().in_transaction:
+            if not connection.in_transaction:
                 raise
+            connection.execute("ROLLBACK TO job")
+            connection.execute("RELEASE job")
 
 
 _LATER: _Job[Any] = _Job.__new__(_Job)
