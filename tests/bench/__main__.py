@@ -15,7 +15,7 @@ import traceback
 from tests.bench.table import Row, table
 from tests.conftest import OWN
 
-SECTIONS = ("relay",)
+SECTIONS = ("relay", "worker", "chain", "backlog")
 
 
 def main() -> None:
