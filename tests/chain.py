@@ -22,13 +22,14 @@ GITHUB_SECRET = "fake-github-secret-for-tests"
 PARTS = ("relay", "listener", "worker", "viewer")
 
 
-def wait_until(claim: Callable[[], Any], what: str, seconds: float = 20) -> Any:
-    """The first true answer of *claim*; fails with *what* when there is none in time."""
+def wait_until(claim: Callable[[], Any], what: str, seconds: float = 20, *, look: float = 0.02) -> Any:
+    """The first true answer of *claim*, which is asked every *look* seconds; fails with *what* when
+    there is none in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if answer := claim():
             return answer
-        time.sleep(0.02)
+        time.sleep(look)
     raise AssertionError(f"not within {seconds} seconds: {what}")
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -184,15 +185,15 @@ def test_after_the_network_is_healed_the_next_command_arrives(tmp_path: Path, fa
 def test_ten_thousand_commands_that_waited_are_done_within_a_minute(tmp_path: Path) -> None:
     with storm(tmp_path, 0) as one:
         one.chain.start("relay")
-        for number in range(10_000):
-            one.post(f"b-{number}")
+        with ThreadPoolExecutor(8) as senders:
+            list(senders.map(one.post, [f"b-{number}" for number in range(10_000)]))
         begun = time.monotonic()
-        one.chain.start("listener", "worker")
-        last = one.accepted[-1]
-        wait_until(lambda: one.chain.task(last, 20)["completed_at"], "the last one is done", 300)
-        tasks = one.chain.final(one.accepted)
+        one.chain.spawn("listener")
+        one.chain.spawn("worker")
+        # Asking the relay ten thousand times would be part of what is measured.
+        wait_until(lambda: not _is_any_open(one.chain), "the relay has the last result", 300, look=0.5)
         taken = time.monotonic() - begun
-        one.check(tasks)
+        one.check(one.chain.final(one.accepted))
     print(f"backlog of 10 000: {taken:.1f} s from the start of the machine to the last result")
     assert taken <= 60
 
@@ -280,6 +281,17 @@ def test_a_clock_that_jumps_loses_nothing_and_wrongly_runs_nothing(tmp_path: Pat
     assert (tasks["good"]["status"], tasks["good"]["output"]) == ("completed", "good\n"), tasks["good"]
     assert (tasks["late"]["status"], tasks["late"]["reason"]) == ("failed", "expired")
     assert not (tmp_path / "late").exists()
+
+
+def _is_any_open(chain: Chain) -> bool:
+    """Whether the relay still waits for news of a task; asked of its file, so that it costs it nothing."""
+    database = sqlite3.connect(f"file:{chain.folder / 'relay.db'}?mode=ro", uri=True)
+    try:
+        final = "('completed', 'failed', 'cancelled')"
+        found = database.execute(f"SELECT 1 FROM tasks WHERE status NOT IN {final} LIMIT 1").fetchone()
+    finally:
+        database.close()
+    return found is not None
 
 
 def _rows(chain: Chain) -> list[Any]:
