@@ -61,10 +61,23 @@ class Card:
     created_at: datetime
     run: Run
     can_run_again: bool
+    can_stop: bool
 
     @property
     def is_ended(self) -> bool:
         return self.run.status.is_final
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a person is asked before a task starts: exactly what would run, never cut."""
+
+    command: str
+    directory: str
+    scope: str
+    why: str
+    lapses_at: datetime
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -148,6 +161,21 @@ def card(task: models.Task) -> Card:
         created_at=task.created_at,
         run=run,
         can_run_again=Status.PENDING in MOVES[run.status] and run.status.is_final,
+        can_stop=run.status in {Status.PENDING, Status.RUNNING},
+    )
+
+
+def question(task: models.Task) -> Question | None:
+    """What *task* asks its owner; None when it asks nothing."""
+    if task.status != Status.AWAITING_APPROVAL or task.fingerprint is None:
+        return None
+    return Question(
+        command=words.plain(task.preview),
+        directory=words.plain(task.directory or ""),
+        scope=task.scope or "",
+        why=words.plain(task.approval or ""),
+        lapses_at=task.expires_at,
+        fingerprint=task.fingerprint,
     )
 
 

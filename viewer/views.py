@@ -1,17 +1,16 @@
-"""The pages, what their scripts poll, and "Run again"."""
+"""The pages, and what their scripts poll."""
 
 from __future__ import annotations
 
 import io
 from typing import Any, BinaryIO
 
-from flask import Blueprint, Response, abort, redirect, render_template, request, send_file, url_for
-from werkzeug.wrappers import Response as AnyResponse
+from flask import Blueprint, Response, abort, render_template, request, send_file
 
 from relay.protocol import Status
-from viewer import asked, live, records, shown, words
+from viewer import asked, buttons, live, records, shown, words
 from worker import models
-from worker.inbox import CannotRetry, Inbox
+from worker.inbox import Inbox
 
 PAGE_TASKS = 30
 NOW_TASKS = 50
@@ -33,19 +32,7 @@ def make_pages(inbox: Inbox) -> Blueprint:
     pages.get("/events")(events)
     pages.get("/events/<int:number>/raw")(event_raw)
 
-    @pages.post("/t/<task:task_id>/retry")
-    def retry(task_id: str) -> AnyResponse:
-        found = _get(task_id)
-        back = redirect(url_for("pages.task", task_id=task_id), 303)
-        if request.form.get("attempt", str(found.attempt)) != str(found.attempt):
-            # A second tap, or a page from before: the attempt that it asks for exists already.
-            return back
-        try:
-            inbox.retry(task_id)
-        except CannotRetry as reason:
-            abort(409, str(reason))
-        return back
-
+    buttons.add_to(pages, inbox)
     return pages
 
 
@@ -95,6 +82,7 @@ def task(task_id: str) -> str:
     return render_template(
         "task.html",
         card=shown.card(found),
+        question=shown.question(found),
         output=output,
         silence=words.SILENCE[Status(found.status)],
         tail=live.TAIL_BYTES,

@@ -63,9 +63,68 @@ def test_silence_is_explained(client: FlaskClient, machine: Machine, make: str, 
 def test_what_needs_an_ok_shows_the_whole_command(client: FlaskClient, machine: Machine) -> None:
     task = machine.needs_ok(command="git push && ./deploy.sh " + "x" * 500, title="Deploy")
     page = client.get(f"/t/{task.id}").text
-    assert "It asks to run this on your machine" in page
+    assert "May this run on your machine?" in page
     assert "git push &amp;&amp; ./deploy.sh " + "x" * 500 in page
+    assert "shell.full always needs your OK" in page
+    assert str(task.directory) in page
     assert "Run again" not in page
+    assert "Stop" not in page
+
+
+def test_what_is_approved_is_never_cut(client: FlaskClient, machine: Machine) -> None:
+    long = "echo " + "y" * 15_000 + " && rm -rf \u202e hidden"
+    task = machine.needs_ok(params={"command": ["sh", "-c", long, "z" * 20_000]})
+    page = client.get(f"/t/{task.id}").text
+    assert "z" * 20_000 in page
+    assert "\u202e" not in page
+
+
+def pressed(client: FlaskClient, task: models.Task, button: str, **form: str) -> int:
+    data = {"attempt": str(task.attempt), **form}
+    return client.post(f"/t/{task.id}/{button}", headers=OWN, data=data).status_code
+
+
+def test_approve_lets_run_what_was_shown(client: FlaskClient, machine: Machine) -> None:
+    task = machine.needs_ok()
+    (shown_print,) = set(
+        re.findall(r'name="fingerprint" value="([0-9a-f]{64})"', client.get(f"/t/{task.id}").text)
+    )
+    assert pressed(client, task, "approve", fingerprint="0" * 64) == 409
+    assert pressed(client, task, "approve") == 409
+    assert machine.current(task.id).status == "awaiting_approval"
+    assert pressed(client, task, "approve", fingerprint=shown_print) == 303
+    assert machine.current(task.id).status == "pending"
+    again = client.post(f"/t/{task.id}/approve", headers=OWN, data={"fingerprint": shown_print})
+    assert again.status_code == 409
+    assert "It does not wait for your OK any more: it is pending" in again.text
+
+
+def test_decline_ends_it(client: FlaskClient, machine: Machine) -> None:
+    task = machine.needs_ok()
+    assert pressed(client, task, "decline") == 303
+    declined = machine.current(task.id)
+    assert (declined.status, declined.reason) == ("failed", "rejected")
+    assert "You declined it" in client.get(f"/t/{task.id}").text
+
+
+def test_stop_ends_what_waits_and_asks_what_runs(client: FlaskClient, machine: Machine) -> None:
+    waits, runs = machine.asked(), machine.started()
+    for task in (waits, runs):
+        assert ">Stop</button>" in client.get(f"/t/{task.id}").text
+        assert pressed(client, task, "stop") == 303
+    assert machine.current(waits.id).status == "cancelled"
+    assert models.is_stop_asked(runs)
+    assert pressed(client, waits, "stop") == 303  # a second tap changes nothing
+
+
+@pytest.mark.parametrize("button", ["retry", "stop", "approve", "decline"])
+def test_a_button_of_another_attempt_does_nothing(client: FlaskClient, machine: Machine, button: str) -> None:
+    task = machine.needs_ok()
+    answer = client.post(f"/t/{task.id}/{button}", headers=OWN, data={"attempt": "7"})
+    assert answer.status_code == 303
+    assert machine.current(task.id).status == "awaiting_approval"
+    assert client.post(f"/t/nobody/{button}", headers=OWN).status_code == 404
+    assert client.post(f"/t/{task.id}/{button}").status_code == 403
 
 
 def test_a_long_output_opens_at_its_end_and_says_how_much_is_hidden(
