@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from relay.protocol import Status
@@ -22,6 +23,8 @@ class Admission:
 
     action: Action
     place: Place
+    roots: tuple[Path, ...]
+    """Every directory of this machine in which the same is allowed."""
 
     @property
     def fingerprint(self) -> str:
@@ -49,7 +52,7 @@ def admit(rules: Policy, caller: str, action_type: str, params: Mapping[str, Any
     if action.timeout > rules.limits.max_timeout_s:
         most = f"{rules.limits.max_timeout_s:g}"
         raise Rejected(f"The timeout of {action.timeout:g} seconds is too long; policy.toml allows {most}")
-    return Admission(action.bound(rules, place.name), place)
+    return Admission(action.bound(rules, place.name), place, projects.roots(rules, action.scope))
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,12 @@ def resolve(policy: Policy, project: str | None, working_dir: str | None) -> Pla
     return _inside(name, policy.projects[name], root, root / (working_dir or "."))
 
 
+def roots(policy: Policy, scope: str) -> tuple[Path, ...]:
+    """The real directories of all projects that allow *scope*, whether they are there or not."""
+    allowed = (one for one in policy.projects.values() if scope in one.scopes())
+    return tuple(Path(os.path.realpath(Path(one.path).expanduser())) for one in allowed)
+
+
 def spoken_key(name: str) -> str:
     """*name* as it is compared: case, width and spacing do not matter when people speak."""
     folded = unicodedata.normalize("NFKC", name).casefold()

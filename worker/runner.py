@@ -100,6 +100,8 @@ class Runner:
                 log=models.output_path(task),
                 marker=f"{self._marker}:{task.seq}-{task.attempt}",
                 stop=self._stop_for(task),
+                roots=admission.roots,
+                is_trusted=admission.place.project.trust_repo_config,
             )
             return admission.action.run(job)
         except (Rejected, CannotStart) as refusal:

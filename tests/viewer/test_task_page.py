@@ -41,9 +41,9 @@ def test_a_failure_without_a_sentence_gets_one_from_its_reason(client: FlaskClie
 def test_a_refused_command_shows_why_and_nothing_that_it_printed(
     client: FlaskClient, machine: Machine
 ) -> None:
-    task = machine.asked(["git", "push"], action_type="git")
+    task = machine.asked(["git", "config", "-l"], action_type="git")
     page = client.get(f"/t/{task.id}").text
-    assert "git push is not allowed here" in page
+    assert "git config is not allowed: it would change what git runs" in page
     assert "It failed before printing anything." in page
 
 

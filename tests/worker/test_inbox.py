@@ -121,7 +121,7 @@ def test_the_sentence_about_a_wild_command_still_fits_into_a_nack(inbox: Inbox) 
         ("dance", {"tune": "polka"}, "no action 'dance'"),
         ("shell", {"project": "garden"}, "either command or name is needed"),
         ("shell", {"comand": "x"}, "comand"),
-        ("git", {"command": "git push"}, "git push is not allowed"),
+        ("git", {"command": "git push --force"}, "git push cannot take '--force' here"),
         ("shell", {"command": "ls", "working_dir": "/"}, "no project"),
         ("claude_code", {"prompt": "x", "mode": "full"}, "does not allow claude.full"),
         ("shell", {"command": "ls", "project": "lawn"}, "no project 'lawn'"),

@@ -41,6 +41,10 @@ class Job:
     log: Path
     marker: str
     stop: Callable[[], bool]
+    roots: tuple[Path, ...] = ()
+    """Further directories of this machine in which the same is allowed."""
+    is_trusted: bool = False
+    """Whether the project's owner trusts what is configured in the repository itself."""
 
     def run(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Completed:
         """Run a program here; *env* is added to the allow-listed environment. Raises CannotStart."""

@@ -11,6 +11,7 @@ import pytest
 
 from relay.protocol import Reason, Status
 from tests.chain import git
+from tests.traps import Trap
 from worker import actions
 from worker.actions.base import Outcome
 from worker.actions.git import Git
@@ -83,12 +84,11 @@ def test_an_unborn_branch_is_no_fault_of_ours(do: Do, tmp_path: Path, project: P
     assert (log.status, log.reason) == (Status.FAILED, Reason.EXIT_STATUS)
 
 
-def test_a_folder_that_is_no_repository_fails_with_gits_own_words(do: Do, project: Path) -> None:
+def test_a_folder_that_is_no_repository_is_refused_with_the_way_out(do: Do, project: Path) -> None:
     (project / ".git").rename(project / ".git-away")
-    outcome = do("git", command="git status")
-    assert (outcome.status, outcome.reason) == (Status.FAILED, Reason.EXIT_STATUS)
-    assert "not a git repository" in str(outcome.error)
-    assert outcome.output_data["returncode"] == 128
+    refusal = str(do("git", command="git status", directory=project / "docs"))
+    assert "is in no git repository" in refusal
+    assert f"up to {project}. git init makes one" in refusal
 
 
 def test_a_project_below_another_repository_is_not_that_repository(
@@ -96,8 +96,7 @@ def test_a_project_below_another_repository_is_not_that_repository(
 ) -> None:
     git(tmp_path, "init", "-q")
     (project / ".git").rename(project / ".git-away")
-    outcome = do("git", command="git status")
-    assert outcome.status is Status.FAILED
+    assert "is in no git repository" in str(do("git", command="git status"))
 
 
 def test_a_subdirectory_works_on_its_repository(do: Do, project: Path) -> None:
@@ -106,7 +105,7 @@ def test_a_subdirectory_works_on_its_repository(do: Do, project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["git push", ["git", "-c", "x=y", "status"], "git status; id", 'git "status', "ls"]
+    "command", ["git push --force", ["git", "-c", "x=y", "status"], "git status; id", 'git "status', "ls"]
 )
 def test_what_is_not_allowed_is_refused_and_not_run(do: Do, command: str | list[str]) -> None:
     assert isinstance(do("git", command=command), str)
@@ -131,65 +130,75 @@ def test_the_scope_follows_the_sub_command(command: str | list[str], scope: str,
     assert (action.scope, action.preview) == (scope, preview)
 
 
-@pytest.fixture
-def trap(project: Path, tmp_path: Path) -> Path:
-    """The repository wants a program of its own to run at every occasion; what ran is in this file."""
-    ran = tmp_path / "ran"
-    program = tmp_path / "trap.sh"
-    program.write_text(f'#!/bin/sh\necho "$0 $*" >> {ran}\ncat "$1" 2>/dev/null\nexit 0\n')
-    program.chmod(0o755)
-    hooks = project / ".git" / "hooks"
-    hooks.mkdir(exist_ok=True)
-    for hook in ("pre-commit", "commit-msg", "post-commit", "post-checkout", "reference-transaction",
-                 "post-index-change", "prepare-commit-msg", "post-merge", "pre-auto-gc",
-                 "post-rewrite"):  # fmt: skip
-        (hooks / hook).symlink_to(program)
-    (project / ".git" / "info" / "attributes").write_text("*.txt diff=trap\n")
-    config = {
-        "core": ["fsmonitor", "pager", "editor", "sshCommand", "askPass"], "diff": ["external"],
-        "gpg": ["program"],
-        'diff "trap"': ["textconv", "command"], "pager": ["log", "status"], "sequence": ["editor"],
-        "credential": ["helper"], "interactive": ["diffFilter"],
-    }  # fmt: skip
-    lines = [
-        f"[{section}]\n" + "".join(f"{key} = {program}\n" for key in keys) for section, keys in config.items()
-    ]
-    lines.append(f"[alias]\nlog = !{program}\nx = !{program}\n[commit]\ngpgsign = true\nverbose = true\n")
-    lines.append(
-        "[log]\nshowSignature = true\n[format]\npretty = %G?\n[gc]\nauto = 1\n[pull]\nrebase = true\n"
-    )
-    with (project / ".git" / "config").open("a") as file:
-        file.writelines(lines)
-    ran.unlink(missing_ok=True)
-    return ran
+@pytest.mark.parametrize("command", ["git push", "git reset --hard", "git branch -D main", "git clean -fd"])
+def test_what_needs_a_persons_approval_is_refused_until_there_is_one(do: Do, command: str) -> None:
+    assert "needs a person's approval" in str(do("git", command=command))
+    with pytest.raises(actions.Rejected, match="approval is not there yet"):
+        _ = Git.model_validate({"command": command}).scope
 
 
-def test_the_trap_works_when_git_is_run_without_our_care(trap: Path, project: Path) -> None:
-    (project / "note.txt").write_text("two\n")
-    subprocess.run(["git", "diff"], cwd=project, check=False, capture_output=True)
-    assert trap.exists()
+@pytest.mark.parametrize("command", ["git status", "git diff", "git show", "git log -p", "git commit -am x"])
+def test_the_trap_works_when_git_is_run_without_our_care(trap: Trap, command: str) -> None:
+    subprocess.run(command.split(), cwd=trap.project, check=False, capture_output=True)
+    assert trap.ran.exists()
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        "git status", "git status -sb", "git log", "git log -p", "git log --stat --graph",
-        "git log --oneline", "git diff",
-        "git diff --cached", "git diff HEAD", "git diff --stat", "git diff --word-diff", "git show",
-        "git show --stat HEAD",
-        "git show HEAD:note.txt", "git branch -vv", "git branch new", "git add -A", "git commit -am text",
-        "git switch -c new",
-        "git switch -", "git fetch origin", "git pull --ff-only",
+        "git status", "git status -sb", "git log", "git log -p", "git log --stat --graph", "git log -S line",
+        "git log --oneline", "git diff", "git diff --cached", "git diff HEAD", "git diff --stat",
+        "git diff --word-diff", "git show", "git show --stat HEAD", "git show HEAD:note.txt", "git show v2.0",
+        "git branch -vv", "git blame note.txt", "git grep line", "git stash list", "git stash show -p",
+        "git reflog", "git shortlog -sn", "git describe --always", "git ls-files -m", "git tag -n",
+        "git branch new", "git add -A", "git add sub", "git commit -am text", "git commit --amend --no-edit",
+        "git switch -c new", "git switch -", "git checkout -b other", "git merge dev", "git stash",
+        "git stash -u", "git tag -a -m text v3", "git cherry-pick dev", "git revert --no-commit HEAD~1",
+        "git fetch origin", "git pull --ff-only", "git pull --rebase", "git reset HEAD~1", "git init fresh",
     ],
 )  # fmt: skip
-def test_nothing_that_the_repository_names_is_run(do: Do, trap: Path, project: Path, command: str) -> None:
-    (project / "docs" / "read.txt").write_text("changed\n")
-    git(project, "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "add", "docs/read.txt")
-    (project / "note.txt").write_text("two\n")
-    trap.unlink(missing_ok=True)
-    outcome = do("git", command=command, timeout=20)
+def test_nothing_that_the_repository_names_is_run(do: Do, trap: Trap, command: str) -> None:
+    outcome = do("git", root=trap.project, command=command, timeout=20)
     assert isinstance(outcome, Outcome), outcome
-    assert not trap.exists(), trap.read_text()
+    assert not trap.ran.exists(), trap.ran.read_text()
+
+
+def test_a_diff_leaves_the_index_alone_so_that_a_commit_can_run_beside_it(do: Do, trap: Trap) -> None:
+    index = trap.project / ".git" / "index"
+    before = (index.read_bytes(), index.stat().st_mtime_ns)
+    # Something is being committed: nobody else may have the lock.
+    (trap.project / ".git" / "index.lock").touch()
+    shown = said(do("git", root=trap.project, command="git diff --name-only -- note.txt docs"))
+    assert shown.splitlines() == ["note.txt"]
+    assert (index.read_bytes(), index.stat().st_mtime_ns) == before
+
+
+@pytest.mark.parametrize("command", ["git remote -v", "git remote get-url other"])
+def test_passwords_of_remotes_reach_neither_the_result_nor_the_log(
+    do: Do, trap: Trap, tmp_path: Path, command: str
+) -> None:
+    outcome = do("git", root=trap.project, command=command)
+    assert "https://127.0.0.1:9/x" in said(outcome)
+    log = (tmp_path / "log").read_text()
+    assert "https://127.0.0.1:9/x" in log
+    assert "pass-word" not in log + str(outcome.output_data)
+
+
+def test_reading_never_uses_the_network_also_not_for_a_partial_clone(
+    do: Do, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_git(tmp_path, monkeypatch)
+    assert "GIT_ALLOW_PROTOCOL=" in said(do("git", command="git log")).splitlines()
+    assert "GIT_ALLOW_PROTOCOL=https:ssh" in said(do("git", command="git fetch")).splitlines()
+
+
+def test_init_and_clone_make_new_directories_only(do: Do, project: Path, tmp_path: Path) -> None:
+    (project / "way-out").symlink_to(tmp_path / "elsewhere")
+    for command in ("git init", "git init docs", "git init way-out"):
+        assert "is there already" in str(do("git", command=command))
+    assert not (tmp_path / "elsewhere").exists()
+    said(do("git", command="git init -b main fresh"))
+    assert (project / "fresh" / ".git" / "HEAD").read_text() == "ref: refs/heads/main\n"
 
 
 @pytest.mark.parametrize(
@@ -222,7 +231,9 @@ def fake_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A git that prints its arguments and its environment."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    (folder / "git").write_text('#!/bin/sh\nfor one in "$@"; do echo "arg:$one"; done\nenv\n')
+    (folder / "git").write_text(
+        '#!/bin/sh\n[ "$1" = config ] && exit 1\nfor one in "$@"; do echo "arg:$one"; done\nenv\n'
+    )
     (folder / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
@@ -230,9 +241,20 @@ def fake_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("command", "argv"),
     [
-        ("git fetch -p origin main", ["fetch", "-p", "origin", "main"]),
-        ("git pull", ["pull", "--ff-only"]),
-        ("git pull origin main", ["pull", "--ff-only", "origin", "main"]),
+        ("git fetch -p origin main", ["fetch", "--no-recurse-submodules", "-p", "origin", "main"]),
+        ("git pull", ["pull", "--ff-only", "--no-recurse-submodules"]),
+        (
+            "git show HEAD -s",
+            [
+                "show",
+                "--no-ext-diff",
+                "--no-textconv",
+                "--no-show-signature",
+                "--submodule=short",
+                "-s",
+                "HEAD",
+            ],
+        ),
         ("git commit -m 'a b'", ["commit", "--message=a b"]),
     ],
 )
@@ -263,8 +285,9 @@ def test_git_asks_nobody_and_sees_no_foreign_settings(
         shown = said(do("git", command=command))
         assert "fake-foreign" not in shown
         assert ("SSH_AUTH_SOCK=/fake/agent" in shown) == agent
-        for line in ("GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=https:ssh", "GIT_EDITOR=:",
-                     f"GIT_CEILING_DIRECTORIES={project.parent}",
+        for line in ("GIT_TERMINAL_PROMPT=0", "GIT_EDITOR=:",
+                     f"GIT_CEILING_DIRECTORIES={project.parent}", f"GIT_DIR={project / '.git'}",
+                     f"GIT_WORK_TREE={project}",
                      "GIT_SSH_COMMAND=ssh -oBatchMode=yes"):  # fmt: skip
             assert line in shown.splitlines()
         values = dict(line.split("=", 1) for line in shown.splitlines() if line.startswith("GIT_CONFIG_"))

@@ -3,71 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from worker.actions.base import Action, Job, Outcome, last_line, outcome_of
+from worker.actions.git.audit import Audits, has_submodules
+from worker.actions.git.forced import environment
 from worker.actions.git.headlines import headline
-from worker.actions.git.rules import RULES, Call, classify
+from worker.actions.git.parse import Verdict, classify
+from worker.actions.git.reference import notes
+from worker.actions.git.repository import Repository, at, find, nested
 from worker.policy import Rejected
 from worker.process import Completed
 
-_NOTES = """\
-Paths and names stay inside the project: nothing that is absolute, goes up with `..`, or names another
-protocol. `branch NAME [START]` creates a branch and needs `write`. `pull` is always `--ff-only`, `commit`
-always needs `-m`.
-Hooks, external diff programs, pagers and editors of the repository are switched off. Content filters that the
-repository's own configuration names are not audited yet: allow git only where you trust that configuration.
-"""
-_NETWORK = {"fetch", "pull"}
-
-# Environment: no question is ever asked, no program of the repository's choosing is started.
-_ENVIRONMENT = {
-    "GIT_TERMINAL_PROMPT": "0",
-    # Without these two, an askpass program hangs even when prompts are off.
-    "GIT_ASKPASS": "",
-    "SSH_ASKPASS": "",
-    "SSH_ASKPASS_REQUIRE": "never",
-    "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
-    "GIT_EDITOR": ":",
-    "GIT_SEQUENCE_EDITOR": ":",
-    "GIT_MERGE_AUTOEDIT": "no",
-    "GIT_PAGER": "cat",
-    "PAGER": "cat",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_ALLOW_PROTOCOL": "https:ssh",
-    "GIT_PROTOCOL_FROM_USER": "0",
-    "GCM_INTERACTIVE": "never",
-    "LC_ALL": "C.UTF-8",
-}
-# Configuration that overrules the repository's own.
-_CONFIG = {
-    "core.fsmonitor": "false",
-    "core.hooksPath": "/dev/null",
-    "core.pager": "cat",
-    "core.editor": ":",
-    "safe.bareRepository": "explicit",
-    "submodule.recurse": "false",
-    "fetch.recurseSubmodules": "false",
-    "diff.ignoreSubmodules": "dirty",
-    "diff.submodule": "short",
-    "format.pretty": "medium",
-    "log.showSignature": "false",
-    "commit.gpgsign": "false",
-    "gc.auto": "0",
-    "maintenance.auto": "false",
-    "protocol.ext.allow": "never",
-    "core.alternateRefsCommand": "",
-    "credential.interactive": "false",
-    "color.ui": "false",
-}
+_AUDITS = Audits()
+_MAKES_A_REPOSITORY = {"init", "clone"}
+_NEEDS_NONE = {*_MAKES_A_REPOSITORY, "version"}
+_NOWHERE = Path(os.devnull)
 
 
 class Git(Action):
-    """Run a git command in a project: status, log, diff, show, branch, add, commit, switch, fetch, pull."""
+    """Run a git command in a project. Reading, writing and what needs a person's yes are told apart."""
 
     action_type: ClassVar[str] = "git"
 
@@ -81,40 +45,112 @@ class Git(Action):
     @classmethod
     def notes(cls) -> str:
         """The table of what is allowed."""
-        rows = [f"| `{name}` | {rule.access} | {rule.options()} |" for name, rule in RULES.items()]
-        head = ["", "| sub-command | needs | options |", "| --- | --- | --- |"]
-        return "\n".join([*head, *rows, "", _NOTES])
+        return notes()
 
     @property
     def scope(self) -> str:
-        return f"git.{self._call().access}"
+        return f"git.{self._verdict().access}"
 
     @property
     def preview(self) -> str:
         return self.command if isinstance(self.command, str) else shlex.join(self.command)
 
     def run(self, job: Job) -> Outcome:
-        call = self._call()
-        completed = job.run(call.argv, timeout=self.timeout, env=_environment(job.root, call))
-        said = headline(call.subcommand, completed.stdout) or last_line(completed)
-        return outcome_of(completed, self.timeout, said if _is_good(completed) else None)
+        verdict = self._verdict()
+        repository = _place(job, verdict)
+        if repository is not None and not job.is_trusted:
+            _audit(job, verdict, repository)
+        hooks = job.is_trusted and verdict.access != "read"
+        env = environment(verdict, repository, hooks=hooks)
+        with _own_index(verdict, repository) as index:
+            completed = _run(job, verdict, self.timeout, {**env, **index})
+        is_good = completed.returncode == 0
+        said = headline(verdict.subcommand, completed.stdout) if is_good else None
+        return outcome_of(completed, self.timeout, said or (last_line(completed) if is_good else None))
 
-    def _call(self) -> Call:
+    def _verdict(self) -> Verdict:
         try:
             words = shlex.split(self.command) if isinstance(self.command, str) else self.command
         except ValueError as problem:
             raise Rejected(f"The command cannot be split into words: {problem}; send a list") from None
-        return classify(words)
+        verdict = classify(words)
+        if verdict.access == "denied":
+            raise Rejected(verdict.why)
+        _refuse_what_needs_approval(verdict)
+        return verdict
 
 
-def _is_good(completed: Completed) -> bool:
-    return completed.returncode == 0
+def _refuse_what_needs_approval(verdict: Verdict) -> None:
+    # The one place that knows that approval is not there yet. When commands can wait for a person,
+    # this function and its call go; `scope` then says git.approval.
+    if verdict.access == "approval":
+        raise Rejected(
+            f"git {verdict.subcommand}, as asked, needs a person's approval, because work could get lost or "
+            "leave the machine, and approval is not there yet; do it at the machine itself"
+        )
 
 
-def _environment(root: Path, call: Call) -> dict[str, str]:
-    config = {f"GIT_CONFIG_KEY_{i}": key for i, key in enumerate(_CONFIG)}
-    config |= {f"GIT_CONFIG_VALUE_{i}": value for i, value in enumerate(_CONFIG.values())}
-    # A project below some other repository is not that repository.
-    ceiling = {"GIT_CEILING_DIRECTORIES": str(root.parent), "GIT_CONFIG_COUNT": str(len(_CONFIG))}
-    agent = os.environ.get("SSH_AUTH_SOCK") if call.subcommand in _NETWORK else None
-    return {**_ENVIRONMENT, **config, **ceiling, **({"SSH_AUTH_SOCK": agent} if agent else {})}
+def _place(job: Job, verdict: Verdict) -> Repository | None:
+    """Where the command works; None when it needs no repository. Raises Rejected."""
+    if verdict.subcommand not in _NEEDS_NONE:
+        return find(job.directory, job.root, job.roots)
+    if verdict.subcommand in _MAKES_A_REPOSITORY:
+        folder = verdict.argv[-1] if not verdict.argv[-1].startswith("-") else ""
+        # A link could lead out of the project, an old repository would be configured anew.
+        taken = job.directory / folder if folder else job.directory / ".git"
+        if os.path.lexists(taken):
+            raise Rejected(f"{taken} is there already; git {verdict.subcommand} makes new ones only")
+    return None
+
+
+def _audit(job: Job, verdict: Verdict, repository: Repository) -> None:
+    """Raises Rejected when the configuration of the repository names programs."""
+
+    def read(words: tuple[str, ...]) -> tuple[int, str, str]:
+        # Not into the task's log: configuration may hold passwords. LC_ALL=C: in other locales a name
+        # that is no text in it would escape every pattern.
+        env = {**environment(verdict, None), "LC_ALL": "C"}
+        done = replace(job, log=_NOWHERE, directory=repository.top).run(("git", *words), timeout=10, env=env)
+        return done.returncode, done.stdout, done.stderr
+
+    _AUDITS.check(repository, read)
+    if verdict.access != "read" and has_submodules(repository):
+        # git add, stash and merge look into submodules, where filters have names of their own.
+        for folder in nested(repository.top):
+            if inner := at(folder, (job.root, *job.roots)):
+                _AUDITS.check(inner, read)
+
+
+@contextmanager
+def _own_index(verdict: Verdict, repository: Repository | None) -> Iterator[Mapping[str, str]]:
+    """A copy of the index for `git diff`, which rewrites it even when optional locks are off: it
+    would make a commit that runs at the same time fail, and reading is to change nothing."""
+    index = repository.git_dir / "index" if repository else None
+    if verdict.subcommand != "diff" or index is None or not index.is_file():
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="ai-webhook-") as folder:
+        copy = Path(folder) / "index"
+        with index.open("rb") as file:
+            times = os.fstat(file.fileno())
+            copy.write_bytes(file.read())
+        # git compares this time with those of the files to find out which ones it must look into.
+        os.utime(copy, ns=(times.st_atime_ns, times.st_mtime_ns))
+        yield {"GIT_INDEX_FILE": str(copy)}
+
+
+def _run(job: Job, verdict: Verdict, timeout: float, env: Mapping[str, str]) -> Completed:
+    if verdict.subcommand != "remote":
+        return job.run(verdict.argv, timeout=timeout, env=env)
+    # Addresses of remotes may hold passwords, which must not even get into the log.
+    completed = replace(job, log=_NOWHERE).run(verdict.argv, timeout=timeout, env=env)
+    clean = replace(completed, stdout=_without_passwords(completed.stdout))
+    with os.fdopen(
+        os.open(job.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w", encoding="utf-8"
+    ) as log:
+        log.write(clean.stdout + clean.stderr)
+    return clean
+
+
+def _without_passwords(text: str) -> str:
+    return re.sub(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]*@", r"\1", text)

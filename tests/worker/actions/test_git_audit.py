@@ -1,0 +1,328 @@
+"""Which repositories git may be used in: where they are, whose they are, and what they would start."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from relay.protocol import Status
+from tests.chain import git
+from tests.traps import UNSTOPPABLE, Trap, configure
+from worker.actions.base import Outcome
+from worker.actions.git import audit
+from worker.actions.git.audit import SETTLED_S, Audits
+from worker.actions.git.repository import Repository, find, nested
+from worker.policy import Rejected
+
+Do = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".gitconfig").write_text("[user]\nname = Test\nemail = test@example.invalid\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """Leaves a file behind when it is run."""
+    path = tmp_path / "program.sh"
+    path.write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\ncat\n")
+    path.chmod(0o755)
+    return path
+
+
+def is_fine(outcome: Outcome | str) -> bool:
+    return isinstance(outcome, Outcome) and outcome.status is Status.COMPLETED
+
+
+# What a repository configures
+
+
+@pytest.mark.parametrize("key", UNSTOPPABLE)
+@pytest.mark.parametrize("command", ["git status", "git add ."])
+def test_a_repository_that_names_what_cannot_be_overruled_is_refused(
+    do: Do, project: Path, tmp_path: Path, program: Path, key: str, command: str
+) -> None:
+    (project / ".gitattributes").write_text("*.txt filter=trap merge=trap\n")
+    (project / "note.txt").write_text("changed\n")
+    configure(project, key, UNSTOPPABLE[key].replace("PROGRAM", str(program)))
+    refusal = str(do("git", command=command))
+    assert "git configuration of" in refusal
+    assert "trust_repo_config = true" in refusal
+    assert key.rpartition(".")[2].lower() in refusal
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("key", ["filter.trap.clean", "filter.a\xffb.clean"])
+def test_such_a_filter_would_indeed_have_been_run_by_a_mere_status(
+    project: Path, tmp_path: Path, program: Path, key: str
+) -> None:
+    name = key.split(".")[1].encode("latin-1")
+    (project / ".gitattributes").write_bytes(b"*.txt filter=" + name + b"\n")
+    (project / "note.txt").write_text("two\n")
+    configure(project, key, str(program))
+    subprocess.run(["git", "status"], cwd=project, check=True, capture_output=True)
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("filter.lfs.clean", "git-lfs clean -- %f"), ("filter.lfs.smudge", "git-lfs smudge -- %f"),
+        ("filter.lfs.smudge", "git-lfs smudge --skip -- %f"),
+        ("filter.lfs.process", "git-lfs filter-process"), ("filter.lfs.required", "true"),
+        ("core.hooksPath", ".husky/_"), ("core.repositoryFormatVersion", "1"),
+        ("extensions.worktreeConfig", "true"), ("core.worktree", "../"), ("lfs.url", "https://example.com/lfs"),
+        ("branch.main.remote", "origin"), ("branch.main.merge", "refs/heads/main"),
+        ("remote.origin.url", "git@example.com:a/b.git"),
+        ("remote.origin.push", "HEAD:refs/for/main"), ("remote.origin.mirror", "false"),
+        ("submodule.sub.update", "rebase"), ("submodule.sub.active", "true"), ("http.postBuffer", "1000000"),
+        ("branch.sort", "-committerdate"), ("blame.ignoreRevsFile", ".git-blame-ignore-revs"),
+        ("user.name", "Somebody"), ("merge.conflictStyle", "diff3"), ("diff.word.textconv", "program"),
+        ("alias.clean", "!program"), ("vendor.some.command", "program"), ("credential.username", "x"),
+    ],
+)  # fmt: skip
+def test_what_is_common_and_harmless_is_not_refused(do: Do, project: Path, key: str, value: str) -> None:
+    configure(project, key, value)
+    assert is_fine(do("git", command="git status"))
+
+
+def test_a_repository_whose_owner_trusts_it_runs_its_filters_and_for_writing_its_hooks(
+    do: Do, project: Path, tmp_path: Path, program: Path
+) -> None:
+    (project / ".gitattributes").write_text("*.txt filter=trap\n")
+    configure(project, "filter.trap.clean", str(program))
+    hook = project / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path / 'hooked'}\n")
+    hook.chmod(0o755)
+    (project / "new.txt").write_text("new\n")
+    assert "trust_repo_config" in str(do("git", command="git add ."))
+    assert is_fine(do("git", command="git add .", is_trusted=True))
+    assert (tmp_path / "ran").exists()
+    assert is_fine(do("git", command="git commit -m text", is_trusted=True))
+    assert (tmp_path / "hooked").exists()
+
+
+def test_a_configuration_that_git_cannot_read_is_refused(do: Do, project: Path) -> None:
+    (project / ".git" / "config").write_text("[core\n")
+    assert "git cannot read" in str(do("git", command="git status"))
+
+
+def test_something_bad_does_not_hide_in_much_that_is_harmless(do: Do, project: Path, program: Path) -> None:
+    for number in range(3_000):
+        configure(project, f"remote.r{number}.push", "HEAD:refs/for/main")
+        if number == 1_500:
+            configure(project, "filter.trap.clean", str(program))
+    assert "too many settings" in str(do("git", command="git status"))
+
+
+def test_the_configuration_of_a_work_tree_is_looked_at_too(do: Do, project: Path, program: Path) -> None:
+    (project / ".git" / "config.worktree").write_text(f'[filter "x"]\n\tclean = {program}\n')
+    assert "filter.x.clean" in str(do("git", command="git status"))
+
+
+def test_the_values_of_the_configuration_stay_out_of_the_log(do: Do, project: Path, tmp_path: Path) -> None:
+    configure(project, "remote.origin.push", "fake-secret")
+    assert is_fine(do("git", command="git status"))
+    assert "fake-secret" not in (tmp_path / "log").read_text()
+
+
+@pytest.fixture
+def with_submodule(trap: Trap, program: Path) -> Trap:
+    (trap.project / "sub" / ".gitattributes").write_text("*.txt filter=trap\n")
+    configure(trap.project / "sub", "filter.trap.clean", str(program))
+    return trap
+
+
+def test_the_filters_of_a_submodule_stop_writing_but_not_reading(
+    do: Do, with_submodule: Trap, tmp_path: Path
+) -> None:
+    root = with_submodule.project
+    for command in ("git add .", "git stash", "git commit -am x"):
+        assert "sub sets filter.trap.clean" in str(do("git", root=root, command=command))
+    for command in ("git status", "git diff", "git log -p", "git ls-files -m"):
+        assert is_fine(do("git", root=root, command=command))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_without_submodules_in_the_index_no_folder_is_searched(
+    do: Do, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.actions.git.nested", lambda top: pytest.fail("searched"))
+    assert is_fine(do("git", command="git add ."))
+
+
+# Once is enough, until something changes
+
+
+class Counted:
+    """Stands between the audit and git, and counts."""
+
+    def __init__(self, project: Path) -> None:
+        self.repository = find(project, project)
+        self.times = 0
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def __call__(self, words: tuple[str, ...]) -> tuple[int, str, str]:
+        self.times += 1
+        env = {**os.environ, "LC_ALL": "C"}
+        done = subprocess.run(["git", *words], capture_output=True, text=True, env=env, check=False)
+        self.meanwhile()
+        return done.returncode, done.stdout, done.stderr
+
+
+def test_an_unchanged_configuration_is_read_once(project: Path) -> None:
+    counted = Counted(project)
+    audits = Audits(lambda: (project / ".git" / "config").stat().st_ctime + SETTLED_S + 1)
+    for _ in range(5):
+        audits.check(counted.repository, counted)
+    assert counted.times == 1
+
+
+@pytest.mark.parametrize("how", ["append", "replace", "same size and time", "another file"])
+def test_every_change_of_the_configuration_is_noticed(project: Path, how: str) -> None:
+    counted = Counted(project)
+    config = project / ".git" / "config"
+    configure(project, "user.name", "aaaa")
+    audits = Audits(lambda: config.stat().st_ctime + SETTLED_S + 1)
+    audits.check(counted.repository, counted)
+    before = config.stat()
+    bad = '[hook "x"]\n\tcommand = y\n'
+    if how == "append":
+        config.write_text(config.read_text() + bad)
+    elif how == "replace":
+        (project / "other").write_text(bad)
+        (project / "other").rename(config)
+    elif how == "same size and time":
+        config.write_text(bad.ljust(before.st_size, "\n"))
+        os.utime(config, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert (config.stat().st_size, config.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    else:
+        (project / ".git" / "config.worktree").write_text(bad)
+    with pytest.raises(Rejected, match=r"hook\.x\.command"):
+        audits.check(counted.repository, counted)
+
+
+def test_what_was_changed_a_moment_ago_is_read_again_each_time(project: Path) -> None:
+    counted = Counted(project)
+    audits = Audits(lambda: (project / ".git" / "config").stat().st_ctime + SETTLED_S / 2)
+    for _ in range(3):
+        audits.check(counted.repository, counted)
+    assert counted.times == 3
+
+
+def test_a_change_while_it_is_read_is_refused(project: Path) -> None:
+    counted = Counted(project)
+    counted.meanwhile = lambda: configure(project, "hook.x.command", "y")
+    with pytest.raises(Rejected, match="is being changed just now"):
+        Audits().check(counted.repository, counted)
+
+
+def test_a_refusal_is_never_kept(project: Path) -> None:
+    counted = Counted(project)
+    config = project / ".git" / "config"
+    good = config.read_text()
+    audits = Audits(lambda: config.stat().st_ctime + SETTLED_S + 1)
+    configure(project, "hook.x.command", "y")
+    for _ in range(2):
+        with pytest.raises(Rejected):
+            audits.check(counted.repository, counted)
+    config.write_text(good)
+    audits.check(counted.repository, counted)
+
+
+def test_the_memory_of_audits_is_bounded_and_may_be_shared(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "_MAX_KEPT", 3)
+    audits = Audits(lambda: 2**40)
+    others = [Repository(Path(f"/{n}"), Path(f"/{n}/.git"), Path(f"/{n}/.git")) for n in range(20)]
+    threads = [threading.Thread(target=audits.check, args=(one, lambda words: (1, "", ""))) for one in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(audits._kept) <= 3
+
+
+# Where it is
+
+
+def test_a_repository_that_keeps_its_data_outside_is_refused(do: Do, project: Path, tmp_path: Path) -> None:
+    (project / ".git").rename(tmp_path / "elsewhere.git")
+    for make in (
+        lambda: (project / ".git").write_text(f"gitdir: {tmp_path / 'elsewhere.git'}\n"),
+        lambda: (project / ".git").symlink_to(tmp_path / "elsewhere.git"),
+    ):
+        make()
+        refusal = str(do("git", command="git status"))
+        assert "outside of the project" in refusal
+        assert "policy.toml" in refusal
+        (project / ".git").unlink()
+
+
+def test_a_linked_work_tree_needs_its_repository_to_be_allowed_as_well(
+    do: Do, project: Path, tmp_path: Path
+) -> None:
+    linked = tmp_path / "linked"
+    git(project, "worktree", "add", "-q", str(linked))
+    assert "outside of the project" in str(do("git", root=linked, command="git status"))
+    outcome = do("git", root=linked, roots=(project,), command="git status")
+    assert outcome.headline == "On branch linked, nothing to commit."
+    inside = project / "inside"
+    git(project, "worktree", "add", "-q", str(inside))
+    assert is_fine(do("git", directory=inside, command="git log -1"))
+
+
+def test_a_submodule_is_a_repository_of_its_own(do: Do, project: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    git(source, "init", "-q", "-b", "main")
+    (source / "x").write_text("x")
+    git(source, "add", ".")
+    git(source, "commit", "-q", "-m", "Inner commit")
+    git(project, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(source), "sub")
+    assert list(nested(project)) == [project / "sub"]
+    outcome = do("git", directory=project / "sub", command="git log")
+    assert outcome.headline == "The latest commit says: Inner commit."
+    assert is_fine(do("git", command="git add ."))
+    assert is_fine(do("git", command="git commit -m text"))
+
+
+def test_a_repository_of_somebody_else_is_refused(
+    do: Do, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 4_711)
+    if (project / ".git").stat().st_uid == 0:
+        os.chown(project / ".git", 4_712, -1)
+    assert "belongs to another user" in str(do("git", command="git status"))
+
+
+def test_a_bare_repository_is_none_from_afar(do: Do, project: Path) -> None:
+    git(project, "init", "-q", "--bare", "bare")
+    refusal = do("git", root=project / "bare", command="git log")
+    assert "bare repositories are not used" in str(refusal)
+
+
+@pytest.mark.parametrize("broken", ["HEAD", "objects", "refs"])
+def test_what_git_would_not_accept_as_a_repository_is_none(do: Do, project: Path, broken: str) -> None:
+    # Without a repository, git diff compares any two files, and obeys no rule of a project.
+    (project / ".git" / broken).rename(project / ".git" / "away")
+    assert "is in no git repository" in str(do("git", command="git diff note.txt docs/read.txt"))
+
+
+def test_the_work_tree_is_the_one_that_was_found_whatever_the_environment_says(
+    do: Do, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "init", "-q", "other")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    assert do("git", command="git status").headline == "On branch main, nothing to commit."
+    shown = do("git", directory=project / "docs", command="git rev-parse --show-toplevel")
+    assert str(shown.output_data["stdout"]).strip() == str(project)

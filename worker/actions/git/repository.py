@@ -1,0 +1,126 @@
+"""Where the repository of a directory is, found as git would find it, and only inside the roots."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.policy import Rejected
+
+_MAX_POINTER_BYTES = 8_192
+_HEAD = re.compile(rb"ref:\s*refs/[^\x00]+|[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A work tree and what belongs to it; all are real paths. `git_dir` and `common_dir` differ
+    in a linked work tree only."""
+
+    top: Path
+    git_dir: Path
+    common_dir: Path
+
+    def config_files(self) -> tuple[Path, ...]:
+        """Every file from which git reads this repository's configuration, unless one of them
+        includes others."""
+        return (self.common_dir / "config", self.git_dir / "config.worktree")
+
+
+def find(directory: Path, root: Path, roots: Iterable[Path] = ()) -> Repository:
+    """The repository that holds *directory*, which lies in *root*. Nothing above *root* is looked
+    at. Its parts must lie in *root* or in one of *roots*, the other directories in which the same
+    is allowed. Raises Rejected."""
+    within = (root, *roots)
+    for top in (directory, *directory.parents):
+        if repository := at(top, within):
+            return repository
+        if top == root:
+            break
+    raise Rejected(
+        f"{directory} is in no git repository: there is no usable .git in it or above it up to {root}. "
+        "git init makes one; bare repositories are not used from afar"
+    )
+
+
+def at(top: Path, roots: tuple[Path, ...]) -> Repository | None:
+    """The repository whose work tree begins at *top*; None when git would see none there.
+    Raises Rejected when its parts lie in none of *roots*, or belong to somebody else."""
+    git_dir = _git_dir(top)
+    if git_dir is None:
+        return None
+    repository = Repository(top, git_dir, _common_dir(git_dir))
+    _check_inside(repository, roots)
+    _check_owner(repository)
+    return repository
+
+
+def nested(top: Path) -> Iterator[Path]:
+    """Every directory below *top* that has a .git of its own: submodules and the like."""
+    for folder, folders, files in os.walk(top):
+        if folder != str(top) and (".git" in folders or ".git" in files):
+            yield Path(folder)
+        folders[:] = [name for name in folders if name != ".git"]
+
+
+def _git_dir(top: Path) -> Path | None:
+    """What top/.git is or points to, None when git would not accept it."""
+    entry = top / ".git"
+    try:
+        if entry.is_dir():
+            found = Path(os.path.realpath(entry))
+        else:
+            pointer = _read(entry)
+            if not pointer.startswith(b"gitdir: "):
+                return None
+            found = Path(os.path.realpath(top / os.fsdecode(pointer[8:].rstrip(b"\r\n"))))
+        return found if _is_git_dir(found) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _is_git_dir(folder: Path) -> bool:
+    # As strict as git: commands that work without a repository (git diff a b compares any two
+    # files) would else do so when git does not accept what we have found.
+    common = _common_dir(folder)
+    if not (common / "objects").is_dir() or not (common / "refs").is_dir():
+        return False
+    head = folder / "HEAD"
+    if head.is_symlink():
+        return str(head.readlink()).startswith("refs/")
+    return _HEAD.match(_read(head)) is not None
+
+
+def _common_dir(git_dir: Path) -> Path:
+    try:
+        pointer = _read(git_dir / "commondir").rstrip(b"\r\n")
+    except FileNotFoundError:
+        return git_dir
+    return Path(os.path.realpath(git_dir / os.fsdecode(pointer)))
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_MAX_POINTER_BYTES)
+
+
+def _check_inside(repository: Repository, roots: tuple[Path, ...]) -> None:
+    for part in (repository.git_dir, repository.common_dir):
+        if not any(part == root or root in part.parents for root in roots):
+            raise Rejected(
+                f"The repository of {repository.top} keeps its data in {part}, outside of the project. "
+                "Add the directory that holds it to policy.toml as a project of its own"
+            )
+
+
+def _check_owner(repository: Repository) -> None:
+    # git checks this only when it looks for the repository by itself.
+    for part in (repository.top, repository.git_dir, repository.common_dir):
+        owner = part.stat().st_uid
+        if owner not in {os.geteuid(), 0}:
+            raise Rejected(
+                f"{part} belongs to another user (number {owner}) than the worker (number {os.geteuid()}), "
+                "who could change what git does; give it to the worker's user (chown)"
+            )
