@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run test faults bench check format clean
+.PHONY: help run test faults fuzz bench check format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -25,6 +25,8 @@ faults: $(VENV)/tests  ## the long form of the fault tests: half an hour of kill
 
 bench: $(VENV)/tests  ## measure against the bars and print the table; ONLY=relay picks sections
 	@$(BIN)/python -m tests.bench $(ONLY)
+fuzz: $(VENV)/tests  ## the long form of the git fuzz: two minutes of commands in a repository full of traps
+	FUZZ=long $(BIN)/python -m pytest tests/worker/actions/test_git_fuzz.py -s
 
 check: $(VENV)/tests  ## the fast half of `make test`: no tests are run
 	$(BIN)/ruff format --check .
