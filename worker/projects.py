@@ -39,7 +39,8 @@ def resolve(policy: Policy, project: str | None, working_dir: str | None) -> Pla
 def roots(policy: Policy, scope: str) -> tuple[Path, ...]:
     """The real directories of all projects that allow *scope*, whether they are there or not."""
     allowed = (one for one in policy.projects.values() if scope in one.scopes())
-    return tuple(Path(os.path.realpath(Path(one.path).expanduser())) for one in allowed)
+    # Not Path.expanduser: one project with an impossible path must not stop all others.
+    return tuple(Path(os.path.realpath(os.path.expanduser(one.path))) for one in allowed)  # noqa: PTH111
 
 
 def spoken_key(name: str) -> str:

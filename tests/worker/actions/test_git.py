@@ -11,7 +11,7 @@ import pytest
 
 from relay.protocol import Reason, Status
 from tests.chain import git
-from tests.traps import Trap
+from tests.traps import Trap, configure
 from worker import actions
 from worker.actions.base import Outcome
 from worker.actions.git import Git
@@ -190,6 +190,27 @@ def test_reading_never_uses_the_network_also_not_for_a_partial_clone(
     fake_git(tmp_path, monkeypatch)
     assert "GIT_ALLOW_PROTOCOL=" in said(do("git", command="git log")).splitlines()
     assert "GIT_ALLOW_PROTOCOL=https:ssh" in said(do("git", command="git fetch")).splitlines()
+
+
+@pytest.mark.parametrize(("own", "run"), [("", "ssh"), ("corp-ssh -i key", "corp-ssh -i key")])
+def test_the_owners_way_to_call_ssh_is_kept_and_the_repositorys_is_not(
+    do: Do, project: Path, tmp_path: Path, own: str, run: str
+) -> None:
+    configure(project, "core.sshCommand", f"touch {tmp_path / 'ran'};")
+    configure(project, "remote.origin.url", "ssh://127.0.0.1:9/x")
+    if own:
+        with (tmp_path / ".gitconfig").open("a") as file:
+            file.write(f"[core]\n\tsshCommand = {own}\n")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("ssh", "corp-ssh"):
+        (folder / name).write_text(f'#!/bin/sh\necho "$0 $*" >> {tmp_path / "called"}\nexit 1\n')
+        (folder / name).chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        do("git", command="git fetch origin")
+    assert f"{run} -oBatchMode=yes" in (tmp_path / "called").read_text().replace(f"{folder}/", "")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_init_and_clone_make_new_directories_only(do: Do, project: Path, tmp_path: Path) -> None:

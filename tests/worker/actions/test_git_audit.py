@@ -159,6 +159,25 @@ def test_without_submodules_in_the_index_no_folder_is_searched(
     assert is_fine(do("git", command="git add ."))
 
 
+def test_a_commit_says_that_the_repositorys_hooks_were_skipped(do: Do, project: Path) -> None:
+    (project / "new.txt").write_text("new\n")
+    said = do("git", command="git add .")
+    assert "hooks" not in said.output_data
+    hooks = project / ".git" / "hooks"
+    hooks.mkdir(exist_ok=True)
+    (hooks / "pre-commit").write_text("#!/bin/sh\nexit 1\n")
+    (hooks / "pre-commit").chmod(0o755)
+    said = do("git", command="git commit -m 'Add a file'")
+    assert (said.headline, said.output_data["hooks"]) == (
+        "Committed on main: Add a file. Hooks were skipped.",
+        "skipped",
+    )
+    assert "hooks" not in do("git", command="git log").output_data
+    (hooks / "pre-commit").unlink()
+    configure(project, "core.hooksPath", ".husky/_")
+    assert do("git", command="git tag x").output_data["hooks"] == "skipped"
+
+
 # Once is enough, until something changes
 
 
@@ -303,6 +322,7 @@ def test_a_repository_of_somebody_else_is_refused(
     if (project / ".git").stat().st_uid == 0:
         os.chown(project / ".git", 4_712, -1)
     assert "belongs to another user" in str(do("git", command="git status"))
+    assert isinstance(do("git", command="git status", is_trusted=True), Outcome)
 
 
 def test_a_bare_repository_is_none_from_afar(do: Do, project: Path) -> None:

@@ -59,14 +59,17 @@ Date:   Sun Mar 1 11:00:00 2026 +0000
         ("diff", "diff --git a/x b/x\n--- a/x\n+++ b/x\n", "one file changed."),
         ("diff", "diff --git a/x b/x\n@@\ndiff --git a/y b/y\n", "2 files changed."),
         ("diff", " a.txt | 2 +-\n", None),
-        ("commit", "[main 0123456] text\n", None),
+        ("commit", "[main 0123456] text\n 1 file changed\n", "Committed on main: text."),
+        ("commit", "[main (root-commit) 0123456] text.\n", "Committed on main: text."),
+        ("commit", "[detached HEAD 0123456] text\n", None),
+        ("add", "", None),
     ],
 )
 def test_the_headline_says_what_matters(subcommand: str, stdout: str, said: str | None) -> None:
     assert headline(subcommand, stdout) == said
 
 
-@given(st.sampled_from(["status", "log", "diff", "show", "add"]), st.text())
+@given(st.sampled_from(["status", "log", "diff", "show", "add", "commit"]), st.text())
 def test_any_output_gives_a_short_line_or_none(subcommand: str, stdout: str) -> None:
     said = headline(subcommand, stdout)
     assert said is None or 0 < len(said) <= 200

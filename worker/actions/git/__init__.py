@@ -16,11 +16,11 @@ from pydantic import Field
 
 from worker.actions.base import Action, Job, Outcome, last_line, outcome_of
 from worker.actions.git.audit import Audits, has_submodules
-from worker.actions.git.forced import environment
+from worker.actions.git.forced import environment, uses_network
 from worker.actions.git.headlines import headline
 from worker.actions.git.parse import Verdict, classify
 from worker.actions.git.reference import notes
-from worker.actions.git.repository import Repository, at, find, nested
+from worker.actions.git.repository import Repository, at, find, has_hooks, nested
 from worker.policy import Rejected
 from worker.process import Completed
 
@@ -58,15 +58,14 @@ class Git(Action):
     def run(self, job: Job) -> Outcome:
         verdict = self._verdict()
         repository = _place(job, verdict)
+        skipped = False
         if repository is not None and not job.is_trusted:
-            _audit(job, verdict, repository)
+            skipped = _audit(job, verdict, repository)
         hooks = job.is_trusted and verdict.access != "read"
-        env = environment(verdict, repository, hooks=hooks)
+        env = environment(verdict, repository, hooks=hooks, ssh=_ssh(job, verdict))
         with _own_index(verdict, repository) as index:
             completed = _run(job, verdict, self.timeout, {**env, **index})
-        is_good = completed.returncode == 0
-        said = headline(verdict.subcommand, completed.stdout) if is_good else None
-        return outcome_of(completed, self.timeout, said or (last_line(completed) if is_good else None))
+        return _told(verdict, outcome_of(completed, self.timeout), completed, skipped=skipped)
 
     def _verdict(self) -> Verdict:
         try:
@@ -93,7 +92,7 @@ def _refuse_what_needs_approval(verdict: Verdict) -> None:
 def _place(job: Job, verdict: Verdict) -> Repository | None:
     """Where the command works; None when it needs no repository. Raises Rejected."""
     if verdict.subcommand not in _NEEDS_NONE:
-        return find(job.directory, job.root, job.roots)
+        return find(job.directory, job.root, job.roots, is_trusted=job.is_trusted)
     if verdict.subcommand in _MAKES_A_REPOSITORY:
         folder = verdict.argv[-1] if not verdict.argv[-1].startswith("-") else ""
         # A link could lead out of the project, an old repository would be configured anew.
@@ -103,22 +102,50 @@ def _place(job: Job, verdict: Verdict) -> Repository | None:
     return None
 
 
-def _audit(job: Job, verdict: Verdict, repository: Repository) -> None:
-    """Raises Rejected when the configuration of the repository names programs."""
+def _audit(job: Job, verdict: Verdict, repository: Repository) -> bool:
+    """Whether the repository has hooks that will not run. Raises Rejected when its configuration
+    names programs that cannot be kept from running."""
 
     def read(words: tuple[str, ...]) -> tuple[int, str, str]:
-        # Not into the task's log: configuration may hold passwords. LC_ALL=C: in other locales a name
-        # that is no text in it would escape every pattern.
-        env = {**environment(verdict, None), "LC_ALL": "C"}
-        done = replace(job, log=_NOWHERE, directory=repository.top).run(("git", *words), timeout=10, env=env)
-        return done.returncode, done.stdout, done.stderr
+        return _ask(job, verdict, words)
 
-    _AUDITS.check(repository, read)
+    finding = _AUDITS.check(repository, read)
     if verdict.access != "read" and has_submodules(repository):
         # git add, stash and merge look into submodules, where filters have names of their own.
         for folder in nested(repository.top):
             if inner := at(folder, (job.root, *job.roots)):
                 _AUDITS.check(inner, read)
+    return verdict.access != "read" and (finding.hooks is not None or has_hooks(repository))
+
+
+def _ask(job: Job, verdict: Verdict, words: tuple[str, ...]) -> tuple[int, str, str]:
+    """What git says to a question of ours: exit status, stdout, stderr."""
+    # Not into the task's log: configuration may hold passwords. LC_ALL=C: in other locales a name
+    # that is no text in it would escape every pattern.
+    env = {**environment(verdict, None), "LC_ALL": "C"}
+    quiet = replace(job, log=_NOWHERE, stop=lambda: False)
+    done = quiet.run(("git", *words), timeout=10, env=env)
+    return done.returncode, done.stdout, done.stderr
+
+
+def _ssh(job: Job, verdict: Verdict) -> str:
+    """How the owner calls ssh: from their own configuration, never from the repository's."""
+    if not uses_network(verdict):
+        return "ssh"
+    status, stdout, _ = _ask(job, verdict, ("config", "--global", "--get", "core.sshCommand"))
+    return stdout.strip() if status == 0 and stdout.strip() else "ssh"
+
+
+def _told(verdict: Verdict, outcome: Outcome, completed: Completed, *, skipped: bool) -> Outcome:
+    """The outcome with a headline for the ear, and with what was left out."""
+    if completed.returncode != 0:
+        return outcome
+    said = headline(verdict.subcommand, completed.stdout) or last_line(completed)
+    if not skipped:
+        return replace(outcome, headline=said)
+    if verdict.subcommand == "commit" and said:
+        said = f"{said} Hooks were skipped."
+    return replace(outcome, headline=said, output_data={**outcome.output_data, "hooks": "skipped"})
 
 
 @contextmanager

@@ -24,7 +24,6 @@ _ENVIRONMENT = {
     "GIT_ASKPASS": "",
     "SSH_ASKPASS": "",
     "SSH_ASKPASS_REQUIRE": "never",
-    "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
     "GIT_EDITOR": ":",
     "GIT_SEQUENCE_EDITOR": ":",
     "GIT_MERGE_AUTOEDIT": "no",
@@ -78,21 +77,29 @@ _CONFIG = {
 }
 
 
-def environment(verdict: Verdict, repository: Repository | None, *, hooks: bool = False) -> dict[str, str]:
+def uses_network(verdict: Verdict) -> bool:
+    """Whether the command speaks to another machine."""
+    return verdict.subcommand in _NETWORK
+
+
+def environment(
+    verdict: Verdict, repository: Repository | None, *, hooks: bool = False, ssh: str = "ssh"
+) -> dict[str, str]:
     """What to add to a program's environment for this command in this repository; None when the
-    command makes one. With *hooks*, hooks of the repository run."""
+    command makes one. With *hooks*, hooks of the repository run; *ssh* is the owner's way to call it."""
     config = {key: value for key, value in _CONFIG.items() if not (hooks and key == "core.hooksPath")}
     numbered = {f"GIT_CONFIG_KEY_{i}": key for i, key in enumerate(config)}
     numbered |= {f"GIT_CONFIG_VALUE_{i}": value for i, value in enumerate(config.values())}
     # Reading stays on this machine: a partial clone would fetch what it lacks from wherever its
     # configuration says. An empty list allows no protocol at all.
     protocols = "" if verdict.access == "read" else "https:ssh"
-    agent = os.environ.get("SSH_AUTH_SOCK") if verdict.subcommand in _NETWORK else None
+    agent = os.environ.get("SSH_AUTH_SOCK") if uses_network(verdict) else None
     return {
         **_ENVIRONMENT,
         **numbered,
         "GIT_CONFIG_COUNT": str(len(config)),
         "GIT_ALLOW_PROTOCOL": protocols,
+        "GIT_SSH_COMMAND": f"{ssh} -oBatchMode=yes",
         **(_place(repository) if repository else {}),
         **({"SSH_AUTH_SOCK": agent} if agent else {}),
     }

@@ -13,6 +13,8 @@ def headline(subcommand: str, stdout: str) -> str | None:
         return _log(stdout)
     if subcommand in {"diff", "show"}:
         return _diff(stdout)
+    if subcommand == "commit":
+        return _commit(stdout)
     return None
 
 
@@ -44,6 +46,11 @@ def _log(stdout: str) -> str | None:
         return None
     said = (subject[1] or subject[2]).strip().rstrip(".")
     return f"The latest commit says: {said}." if count == 1 else f"{count} commits; the latest says: {said}."
+
+
+def _commit(stdout: str) -> str | None:
+    made = re.search(r"^\[(\S{1,100})(?: \(root-commit\))? [0-9a-f]{7,64}\] (.{1,80})", stdout, re.MULTILINE)
+    return f"Committed on {made[1]}: {made[2].strip().rstrip('.')}." if made else None
 
 
 def _diff(stdout: str) -> str | None:

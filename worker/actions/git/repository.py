@@ -29,13 +29,13 @@ class Repository:
         return (self.common_dir / "config", self.git_dir / "config.worktree")
 
 
-def find(directory: Path, root: Path, roots: Iterable[Path] = ()) -> Repository:
+def find(directory: Path, root: Path, roots: Iterable[Path] = (), *, is_trusted: bool = False) -> Repository:
     """The repository that holds *directory*, which lies in *root*. Nothing above *root* is looked
     at. Its parts must lie in *root* or in one of *roots*, the other directories in which the same
-    is allowed. Raises Rejected."""
+    is allowed, and belong to the worker's user unless *is_trusted*. Raises Rejected."""
     within = (root, *roots)
     for top in (directory, *directory.parents):
-        if repository := at(top, within):
+        if repository := at(top, within, is_trusted=is_trusted):
             return repository
         if top == root:
             break
@@ -45,7 +45,7 @@ def find(directory: Path, root: Path, roots: Iterable[Path] = ()) -> Repository:
     )
 
 
-def at(top: Path, roots: tuple[Path, ...]) -> Repository | None:
+def at(top: Path, roots: tuple[Path, ...], *, is_trusted: bool = False) -> Repository | None:
     """The repository whose work tree begins at *top*; None when git would see none there.
     Raises Rejected when its parts lie in none of *roots*, or belong to somebody else."""
     git_dir = _git_dir(top)
@@ -53,7 +53,8 @@ def at(top: Path, roots: tuple[Path, ...]) -> Repository | None:
         return None
     repository = Repository(top, git_dir, _common_dir(git_dir))
     _check_inside(repository, roots)
-    _check_owner(repository)
+    if not is_trusted:
+        _check_owner(repository)
     return repository
 
 
@@ -63,6 +64,12 @@ def nested(top: Path) -> Iterator[Path]:
         if folder != str(top) and (".git" in folders or ".git" in files):
             yield Path(folder)
         folders[:] = [name for name in folders if name != ".git"]
+
+
+def has_hooks(repository: Repository) -> bool:
+    """Whether there are hooks in their usual place."""
+    hooks = repository.common_dir / "hooks"
+    return hooks.is_dir() and any(not one.name.endswith(".sample") for one in hooks.iterdir())
 
 
 def _git_dir(top: Path) -> Path | None:
@@ -122,5 +129,6 @@ def _check_owner(repository: Repository) -> None:
         if owner not in {os.geteuid(), 0}:
             raise Rejected(
                 f"{part} belongs to another user (number {owner}) than the worker (number {os.geteuid()}), "
-                "who could change what git does; give it to the worker's user (chown)"
+                "who could change what git does; give it to the worker's user (chown), or set "
+                "trust_repo_config = true for this project in policy.toml"
             )
