@@ -11,7 +11,7 @@ import pytest
 
 from relay.protocol import Reason, Status
 from tests.chain import git
-from tests.traps import Trap, configure
+from tests.traps import Trap, configure, snapshot
 from worker import actions
 from worker.actions.base import Outcome
 from worker.actions.git import Git
@@ -211,6 +211,23 @@ def test_the_owners_way_to_call_ssh_is_kept_and_the_repositorys_is_not(
         do("git", command="git fetch origin")
     assert f"{run} -oBatchMode=yes" in (tmp_path / "called").read_text().replace(f"{folder}/", "")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["git mv note.txt link/x", "git mv note.txt link", "git mv note.txt -- link/x", "git mv link.txt link/x",
+     "git mv a.txt note.txt link", "git mv -- note.txt -- docs/../link/x", "git mv link/secret.txt here"],
+)  # fmt: skip
+def test_a_file_is_not_moved_out_of_the_project_through_a_link(do: Do, trap: Trap, command: str) -> None:
+    before = snapshot(trap.outside)
+    outcome = do("git", root=trap.project, command=command)
+    assert isinstance(outcome, str), outcome
+    assert snapshot(trap.outside) == before
+
+
+def test_a_link_itself_may_be_moved(do: Do, trap: Trap) -> None:
+    said(do("git", root=trap.project, command="git mv link.txt docs/link.txt"))
+    assert (trap.project / "docs" / "link.txt").is_symlink()
 
 
 def test_init_and_clone_make_new_directories_only(do: Do, project: Path, tmp_path: Path) -> None:

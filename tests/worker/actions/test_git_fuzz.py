@@ -32,11 +32,11 @@ Do = Callable[..., Outcome]
 
 PLAIN = words(
     """
-    HEAD HEAD~1 HEAD^ main dev feature/x v1.0 v2.0 origin/main main..dev main...dev ^dev @ stash@{0} 0 1
-    docs note.txt a.txt b.txt new.txt link link.txt sub docs/read.txt . HEAD:note.txt main:docs :/x x *.txt
-    line origin other 3 10 90% 1,5 :main short iso raw oneline reference yesterday 2026-01-01 refname
-    -committerdate %H%x09%s tformat:%h format:%an %(refname:short) plain no all AM histogram v* list show
-    get-url push pop
+    HEAD HEAD~1 HEAD^ main dev feature/x v1.0 v2.0 origin/main main..dev main...dev ^dev @ stash@{0} 0
+    1 docs note.txt a.txt b.txt new.txt link link/x link.txt sub docs/read.txt . HEAD:note.txt main:docs :/x x
+    *.txt line origin other 3 10 90% 1,5 :main short iso raw oneline reference yesterday 2026-01-01
+    refname -committerdate %H%x09%s tformat:%h format:%an %(refname:short) plain no all AM histogram v* list
+    show get-url push pop
     """
 )
 NASTY = words(

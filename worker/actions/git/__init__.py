@@ -59,6 +59,7 @@ class Git(Action):
         verdict = self._verdict()
         repository = _place(job, verdict)
         skipped = False
+        _check_links(job, verdict)
         if repository is not None and not job.is_trusted:
             skipped = _audit(job, verdict, repository)
         hooks = job.is_trusted and verdict.access != "read"
@@ -100,6 +101,22 @@ def _place(job: Job, verdict: Verdict) -> Repository | None:
         if os.path.lexists(taken):
             raise Rejected(f"{taken} is there already; git {verdict.subcommand} makes new ones only")
     return None
+
+
+def _check_links(job: Job, verdict: Verdict) -> None:
+    # All other sub-commands look themselves whether a path leads through a link; git mv does not, and
+    # would move a file to wherever a link in the project points.
+    if verdict.subcommand != "mv":
+        return
+    words = verdict.argv[2:]
+    paths = words[words.index("--") + 1 :] if "--" in words else ()
+    named = [*(word for word in words[: len(words) - len(paths)] if not word.startswith("-")), *paths]
+    for word in named:
+        place = job.directory / word
+        # A link may be moved itself; as the last word, what it points to is where things go.
+        real = Path(os.path.realpath(place if word == named[-1] else place.parent))
+        if real != job.root and job.root not in real.parents:
+            raise Rejected(f"git mv stays inside the project; a link makes {word!r} lead to {real}")
 
 
 def _audit(job: Job, verdict: Verdict, repository: Repository) -> bool:

@@ -46,7 +46,7 @@ _Stamp = tuple[tuple[int, ...] | None, ...]
 # One pattern for all of them, in the extended regular expressions of git. Names are lower case.
 _ASKED = (
     r"^(filter\..*\.(clean|smudge|process)|merge\..*\.driver|hook\..*|include\.path|includeif\..*"
-    r"|remote\..*\.(uploadpack|receivepack|vcs|proxy|push|mirror)|branch\..*\.mergeoptions"
+    r"|remote\..*\.(uploadpack|receivepack|vcs|proxy|fetch|push|mirror)|branch\..*\.mergeoptions"
     r"|pull\.(twohead|octopus)|core\.(gitproxy|worktree|alternaterefscommand|virtualfilesystem|hookspath"
     r"|repositoryformatversion)"
     r"|extensions\..*|url\..*\.(insteadof|pushinsteadof)|credential\.(.*\.)?helper|http\..*"
@@ -63,6 +63,8 @@ _HARMLESS = {
     r"core\.repositoryformatversion": re.compile(r"[01]"),
     r"extensions\.(noop|preciousobjects|partialclone|worktreeconfig|relativeworktrees|objectformat"
     r"|compatobjectformat|refstorage)": re.compile(r".*"),
+    # Not into branches of one's own: whatever is only there would be lost.
+    r"remote\..*\.fetch": re.compile(r"\^.*|\+?[^:+^]+(:|:refs/(?!heads/).+)?"),
     r"remote\..*\.push": re.compile(r"(?![+:]).+"),
     r"remote\..*\.mirror": re.compile(r"false|no|off|0", re.IGNORECASE),
     r"submodule\..*\.update": re.compile(r"checkout|rebase|merge|none"),
@@ -169,6 +171,6 @@ def _judge(repository: Repository, key: str, value: str) -> None:
     shown = "".join(char if char.isprintable() else "?" for char in key)[:100]
     raise Rejected(
         f"The git configuration of {repository.top} sets {shown}, which can start a program, send data "
-        "elsewhere or hide a file, and cannot be overruled. Remove it (git config --unset), or set "
+        "elsewhere or overwrite work, and cannot be overruled. Remove it (git config --unset), or set "
         "trust_repo_config = true for this project in policy.toml if it is yours"
     )

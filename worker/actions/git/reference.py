@@ -34,7 +34,7 @@ converters, pagers, editors, signature checks, file system monitors. Where its c
 program that cannot be switched off (content filters, merge drivers, `remote.*.uploadpack`, includes and the
 like), every git command is refused with the name of the key. `trust_repo_config = true` in `policy.toml`
 says that the configuration is yours: it is then obeyed, and commands of class `write` run the hooks.
-Filters of git-lfs are always allowed.
+Filters of git-lfs are always allowed. A commit says when hooks of the repository were skipped.
 """
 _ORDER: tuple[Access, ...] = ("read", "write", "approval")
 
