@@ -25,6 +25,7 @@ faults: $(VENV)/tests  ## the long form of the fault tests: half an hour of kill
 
 bench: $(VENV)/tests  ## measure against the bars and print the table; ONLY=relay picks sections
 	@$(BIN)/python -m tests.bench $(ONLY)
+
 fuzz: $(VENV)/tests  ## the long form of the git fuzz: two minutes of commands in a repository full of traps
 	FUZZ=long $(BIN)/python -m pytest tests/worker/actions/test_git_fuzz.py -s
 

@@ -105,6 +105,22 @@ def test_a_no_ends_it_and_nothing_was_run(careful: Path, desk: Inbox, runner: Ru
     assert not (tmp_path / "ran").exists()
 
 
+def test_what_git_could_destroy_waits_with_the_very_words_that_git_would_get(
+    desk: Inbox, runner: Runner, project: Path
+) -> None:
+    (project / "note.txt").write_text("not committed\n")
+    asked = Command(task_id="t", action_type="git", params={"command": "git reset --hard"})
+    desk.accept(asked, caller="phone", expires_in=DEFAULT_TTL_S)
+    task = get()
+    assert (task.status, task.scope) == ("awaiting_approval", "git.approval")
+    assert task.preview.startswith("git reset ")
+    runner.run("t")
+    assert (project / "note.txt").read_text() == "not committed\n"
+    desk.approve("t", print_of(task))
+    runner.run("t")
+    assert (get().status, (project / "note.txt").read_text()) == ("completed", "one\n")
+
+
 def test_no_answer_is_a_no(careful: Path, desk: Inbox, clock: Clock) -> None:
     task = ask(desk)
     assert task.expires_at == NOW + timedelta(hours=1)

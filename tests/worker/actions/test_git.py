@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.traps import Trap, configure, snapshot
 from worker import actions
 from worker.actions.base import Outcome
 from worker.actions.git import Git
+from worker.actions.git.parse import classify
 
 Do = Callable[..., Outcome]
 NAMES = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL")
@@ -131,10 +133,10 @@ def test_the_scope_follows_the_sub_command(command: str | list[str], scope: str,
 
 
 @pytest.mark.parametrize("command", ["git push", "git reset --hard", "git branch -D main", "git clean -fd"])
-def test_what_needs_a_persons_approval_is_refused_until_there_is_one(do: Do, command: str) -> None:
-    assert "needs a person's approval" in str(do("git", command=command))
-    with pytest.raises(actions.Rejected, match="approval is not there yet"):
-        _ = Git.model_validate({"command": command}).scope
+def test_what_a_person_says_yes_to_is_what_git_will_be_given(command: str) -> None:
+    action = Git.model_validate({"command": command})
+    assert action.scope == "git.approval"
+    assert shlex.split(action.preview) == list(classify(command.split()).argv)
 
 
 @pytest.mark.parametrize("command", ["git status", "git diff", "git show", "git log -p", "git commit -am x"])

@@ -183,10 +183,8 @@ def test_reading_runs_no_program_writes_no_file_and_sees_nothing_outside(
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("access", ["write", "approval"])
 def test_writing_runs_no_program_and_writes_nothing_outside(
-    do: Do, trap: Trap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, access: str
+    do: Do, trap: Trap, tmp_path: Path, access: str
 ) -> None:
-    # As if a person had said yes.
-    monkeypatch.setattr("worker.actions.git._refuse_what_needs_approval", lambda verdict: None, raising=False)
     speaker = Speaker(SEED, trap, access)
     ended: Counter[str] = Counter()
     fresh = tmp_path / "fresh"

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -25,6 +26,8 @@ from worker.policy import Rejected
 from worker.process import Completed
 
 _AUDITS = Audits()
+# One command is asked about its scope, its preview and its arguments, when it comes and when it starts.
+_classify = lru_cache(32)(classify)
 _MAKES_A_REPOSITORY = {"init", "clone"}
 _NEEDS_NONE = {*_MAKES_A_REPOSITORY, "version"}
 _NOWHERE = Path(os.devnull)
@@ -53,6 +56,10 @@ class Git(Action):
 
     @property
     def preview(self) -> str:
+        verdict = self._verdict()
+        if verdict.access == "approval":
+            # What a person says yes to is what git will be given, not how it was said.
+            return shlex.join(verdict.argv)
         return self.command if isinstance(self.command, str) else shlex.join(self.command)
 
     def run(self, job: Job) -> Outcome:
@@ -73,21 +80,10 @@ class Git(Action):
             words = shlex.split(self.command) if isinstance(self.command, str) else self.command
         except ValueError as problem:
             raise Rejected(f"The command cannot be split into words: {problem}; send a list") from None
-        verdict = classify(words)
+        verdict = _classify(tuple(words))
         if verdict.access == "denied":
             raise Rejected(verdict.why)
-        _refuse_what_needs_approval(verdict)
         return verdict
-
-
-def _refuse_what_needs_approval(verdict: Verdict) -> None:
-    # The one place that knows that approval is not there yet. When commands can wait for a person,
-    # this function and its call go; `scope` then says git.approval.
-    if verdict.access == "approval":
-        raise Rejected(
-            f"git {verdict.subcommand}, as asked, needs a person's approval, because work could get lost or "
-            "leave the machine, and approval is not there yet; do it at the machine itself"
-        )
 
 
 def _place(job: Job, verdict: Verdict) -> Repository | None:

@@ -18,7 +18,7 @@ what the table does not name, like an abbreviated option, is denied.
 | `approval` | could lose work, or leaves the machine | `git = "write"`, and a person's yes each time |
 | denied | everything else, like `config`, `submodule`, `push --force`, `rebase -i` | never possible |
 
-This version cannot ask for a person's yes yet, so it refuses the class `approval` with a sentence.
+The class `approval` waits in the viewer, with the very command, until somebody says yes or no.
 """
 _NOTES = """\
 A sub-command that stands in several rows has the class of the first row that knows all of its words. `…`
