@@ -93,7 +93,7 @@ def accept_event(delivery: NewDelivery, machines: Iterable[str]) -> bool:
 def add(delivery: NewDelivery, machine: str, task_id: str | None) -> None:
     """Put *delivery* on its way to *machine*."""
     size = len(delivery.payload.encode())
-    Delivery(machine=machine, task_id=task_id, size=size, **vars(delivery)).add()
+    Delivery.put({"machine": machine, "task_id": task_id, "size": size, **vars(delivery)})
 
 
 def _seen(delivery: NewDelivery) -> Delivery | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
+from functools import cache
 from pathlib import Path
 from typing import Any, Self  # Any: what a column holds
 
@@ -55,19 +56,30 @@ class _Table(Model):
         text = f"UPDATE {cls._meta.table_name} SET {settings} WHERE {where}"  # noqa: S608 - our own words
         return int(_run(text, values).rowcount)
 
+    @classmethod
+    def put(cls, values: Mapping[str, object], *, unless: str | None = None) -> bool:
+        """Insert a row with these values, and the defaults of fields that are not named. False, and
+        nothing is changed, when there is one with the same *unless*."""
+        defaults = cls._meta.get_default_dict()  # type: ignore[no-untyped-call]  # peewee's stubs lack it
+        row = {**defaults, **values}
+        text = _insertion(cls._meta.table_name, tuple(row), unless)
+        return bool(_run(text, list(row.values())).rowcount)
+
     def add(self, *, unless: str | None = None) -> bool:
-        """Insert this row. False, and nothing is changed, when there is one with the same *unless*."""
-        names = self._meta.sorted_field_names
-        text = f"INSERT INTO {self._meta.table_name} ({', '.join(names)}) VALUES ({marks(names)})"  # noqa: S608 - our own words
-        if unless:
-            text += f" ON CONFLICT ({unless}) DO NOTHING"
-        return bool(_run(text, [self.__data__.get(name) for name in names]).rowcount)
+        """Insert this row; as for `put`."""
+        return self.put(self.__data__, unless=unless)
 
     def rewrite(self) -> None:
         """Write every field of this row, which is there already."""
         key, *names = self._meta.sorted_field_names
         values = [getattr(self, name) for name in (*names, key)]
         self.change(", ".join(f"{name} = ?" for name in names), f"{key} = ?", *values)
+
+
+@cache
+def _insertion(table: str, names: tuple[str, ...], unless: str | None) -> str:
+    text = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks(names)})"  # noqa: S608 - our own words
+    return f"{text} ON CONFLICT ({unless}) DO NOTHING" if unless else text
 
 
 def _run(text: str, values: Sequence[object]) -> Any:

@@ -24,6 +24,7 @@ SYNC_WAIT_S = 25.0
 RESERVED = {CANCEL: "/tasks/{id}/cancel", RETRY: "/tasks/{id}/retry"}
 _ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _EVENT = re.compile(r"^[\w.:-]{1,100}$")
+_SORTED = json.JSONEncoder(sort_keys=True)
 _DELIVERY_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -187,7 +188,7 @@ def _new_delivery(
     relay: Relay, post: Post, payload: str, asked: dict[str, Any], ttl: float
 ) -> store.NewDelivery:
     now, steady = relay.now(), relay.steady()
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(_SORTED.encode(asked).encode()).hexdigest()
     return store.NewDelivery(post.delivery_id, post.event, payload, digest, post.caller, now, steady + ttl)
 
 
