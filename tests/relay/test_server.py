@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import time
@@ -13,6 +14,9 @@ from typing import BinaryIO
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.server import ServerState
 from websockets.sync.client import connect
 
 from relay import server
@@ -128,6 +132,81 @@ def test_a_malformed_body_between_good_ones_harms_none_of_them(shared: Served) -
         codes = list(pool.map(post, range(320)))
     assert {code for number, code in enumerate(codes) if number % 32 == 31} == {422}
     assert {code for number, code in enumerate(codes) if number % 32 != 31} == {202}
+
+
+class Wire(asyncio.Transport):
+    """A connection that keeps what is sent over it, segment by segment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.segments: list[bytes] = []
+        self.is_closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.is_closed
+        self.segments.append(bytes(data))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+
+async def answered(app: ASGIApp, request: bytes = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") -> Wire:
+    """What *app* has sent as an answer to *request* after a few turns of the event loop."""
+    config, wire = configuration(app), Wire()
+    config.load()
+    protocol = config.http_protocol_class(config=config, server_state=ServerState(), app_state={})
+    protocol.connection_made(wire)
+    protocol.data_received(request)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    protocol.connection_lost(None)
+    return wire
+
+
+HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+
+
+def test_an_answer_leaves_in_one_segment() -> None:
+    wire = asyncio.run(answered(PlainTextResponse("ok")))
+    (segment,) = wire.segments
+    assert segment.startswith(b"HTTP/1.1 200 OK")
+    assert segment.endswith(b"\r\n\r\nok")
+
+
+def test_the_head_of_a_body_that_takes_longer_goes_ahead() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(HEAD)
+        for part in (b"o", b"k"):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            await send({"type": "http.response.body", "body": part, "more_body": part == b"o"})
+
+    head, *body = asyncio.run(answered(app)).segments
+    assert head.endswith(b"\r\n\r\n")
+    assert body == [b"o", b"k"]
+
+
+def test_a_head_without_a_body_leaves_before_the_connection_is_closed() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(HEAD)
+
+    wire = asyncio.run(answered(app))
+    assert [segment[:15] for segment in wire.segments] == [b"HTTP/1.1 200 OK"]
+    assert wire.is_closed
+
+
+def test_a_client_that_asks_is_told_to_continue_before_the_body() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await PlainTextResponse("ok")(scope, receive, send)
+
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    assert asyncio.run(answered(app, head)).segments == [b"HTTP/1.1 100 Continue\r\n\r\n"]
+    everything = b"".join(asyncio.run(answered(app, head + b"hi")).segments)
+    assert everything.endswith(b"\r\n\r\nok")
 
 
 def test_a_peer_that_takes_no_byte_is_given_up_by_the_system() -> None:
