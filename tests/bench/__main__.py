@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 
+from tests.bench.proc import Neighbours
 from tests.bench.table import Row, table
 from tests.conftest import OWN
 
@@ -25,11 +26,12 @@ def main() -> None:
     for name in OWN:
         os.environ.pop(name, None)
     print(_machine(), file=sys.stderr)
-    begun = time.monotonic()
+    begun, neighbours = time.monotonic(), Neighbours()
     rows: list[Row] = []
     broken = [section for section in asked if not _measure(section, rows)]
     print(table(rows))
-    print(f"{_machine()}; took {time.monotonic() - begun:.0f} s")
+    taken = time.monotonic() - begun
+    print(f"{_machine()}; took {taken:.0f} s; others kept {neighbours.cores():.1f} cores busy meanwhile")
     if broken:
         sys.exit(f"Could not be measured: {', '.join(broken)}")
 

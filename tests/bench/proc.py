@@ -32,6 +32,29 @@ def megabytes(pids: Iterable[int]) -> float:
     return sum(map(_pss, _family(pids))) / 1_000_000
 
 
+class Neighbours:
+    """How much of the machine others used since this was made: figures beside busy neighbours say
+    little. Counts what we and our ended descendants used as ours."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic(), _busy(), _own()
+
+    def cores(self) -> float:
+        """How many cores they kept busy, on average."""
+        at, busy, own = self._begun
+        return max(0.0, (_busy() - busy - (_own() - own)) / (time.monotonic() - at))
+
+
+def _busy() -> float:
+    first = (PROC / "stat").read_text().splitlines()[0].split()
+    user, nice, system, _idle, _waiting, irq, softirq, stolen = map(int, first[1:9])
+    return (user + nice + system + irq + softirq + stolen) / TICKS
+
+
+def _own() -> float:
+    return sum(os.times()[:4])
+
+
 def _family(pids: Iterable[int]) -> set[int]:
     return {one for pid in pids for one in (pid, *children_of(pid))}
 
