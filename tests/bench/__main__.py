@@ -23,6 +23,8 @@ def main() -> None:
     asked = [word for argument in sys.argv[1:] for word in argument.replace(",", " ").split()] or SECTIONS
     if unknown := set(asked) - set(SECTIONS):
         sys.exit(f"There is no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    if sys.platform != "linux":
+        sys.exit("Processor time and memory are read from /proc, so this needs Linux")
     for name in OWN:
         os.environ.pop(name, None)
     print(_machine(), file=sys.stderr)
