@@ -14,9 +14,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from relay.protocol import explain
-from worker import models, moves, recovery
+from worker import descendants, models, moves, recovery
 from worker.clock import steady_clock, wall_clock
 from worker.policy import PolicyFile
+from worker.process import Guardian
 from worker.reporter import Reporter
 from worker.runner import Runner
 from worker.schema import open_database
@@ -51,23 +52,28 @@ def main() -> None:
 
 def work(settings: Settings, queue: Queue) -> None:
     """Recover, then answer the bell until SIGTERM or SIGINT."""
-    marker = recovery.marker_of(settings.sqlite_path)
+    marker = recovery.new_marker(settings.sqlite_path)
+    descendants.adopt(marker)
+    guardian = Guardian(marker)
     reporter = Reporter(settings)
     steady = steady_clock()
     runner = Runner(PolicyFile(settings.policy_path), reporter, marker, steady=steady)
-    recovery.recover(queue, marker, wall_clock())
+    recovery.recover(queue, recovery.marker_of(settings.sqlite_path), wall_clock())
     reporter.start()
-    threading.Thread(target=_sweep, args=(queue, settings, steady), name="sweeper", daemon=True).start()
+    facts = (queue, settings, guardian, steady)
+    threading.Thread(target=_sweep, args=facts, name="sweeper", daemon=True).start()
     log.info("The worker runs up to %d tasks at a time.", settings.workers)
     queue.consume(runner.run, settings.workers)
     runner.stop(INTERRUPT_S)
     reporter.stop(1)
 
 
-def _sweep(queue: Queue, settings: Settings, steady: Callable[[], datetime]) -> None:
+def _sweep(queue: Queue, settings: Settings, guardian: Guardian, steady: Callable[[], datetime]) -> None:
     """What the worker does by itself, on a thread of its own."""
     kept = timedelta(days=settings.retention_days)
     for number in itertools.count():
+        guardian.look()
+        descendants.reap()
         try:
             recovery.ring_forgotten(queue, wall_clock)
             moves.lapse(wall_clock(), steady())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
-import selectors
+import select
 from collections.abc import Mapping
 from typing import IO
 
@@ -16,21 +16,26 @@ _CHUNK_BYTES = 65_536
 class Reader:
     """The output streams of a program: into the log as whole characters, and kept for the record."""
 
-    def __init__(self, streams: Mapping[str, IO[bytes]], sink: int) -> None:
-        """Read *streams* by name and append to the open file *sink*."""
-        self._selector = selectors.DefaultSelector()
+    def __init__(self, streams: Mapping[str, IO[bytes]], sink: int, wake: int | None = None) -> None:
+        """Read *streams* by name and append to the open file *sink*. When the descriptor *wake*
+        becomes readable, a `read` that waits returns; once."""
+        self._poll = select.poll()
         self._sink = sink
+        self._open: dict[int, tuple[str, codecs.IncrementalDecoder]] = {}
         self._kept = {name: _HeadAndTail() for name in streams}
         self.total_bytes = 0
         for name, stream in streams.items():
             # Each stream has its own decoder: a character may be split between two reads.
             decoder = codecs.getincrementaldecoder("utf-8")("replace")
-            self._selector.register(stream, selectors.EVENT_READ, (name, decoder))
+            self._open[stream.fileno()] = (name, decoder)
+            self._poll.register(stream, select.POLLIN)
+        if wake is not None:
+            self._poll.register(wake, select.POLLIN)
 
     @property
     def is_open(self) -> bool:
         """Whether anything may still come."""
-        return bool(self._selector.get_map())
+        return bool(self._open)
 
     def text(self, name: str) -> str:
         """What was kept of the stream *name*; bytes that are no UTF-8 are replaced."""
@@ -38,25 +43,25 @@ class Reader:
 
     def read(self, timeout: float) -> bool:
         """Take what is there, waiting up to *timeout* for it; whether anything came."""
-        ready = self._selector.select(timeout)
-        for key, _ in ready:
-            stream: IO[bytes] = key.fileobj  # type: ignore[assignment]  # registered above
-            name, decoder = key.data
-            chunk = os.read(stream.fileno(), _CHUNK_BYTES)
-            self.total_bytes += len(chunk)
-            self._keep(name, decoder.decode(chunk, final=not chunk))
+        ready = self._poll.poll(timeout * 1_000)
+        for file, _ in ready:
+            chunk = b""
+            if file in self._open:
+                name, decoder = self._open[file]
+                chunk = os.read(file, _CHUNK_BYTES)
+                self.total_bytes += len(chunk)
+                self._keep(name, decoder.decode(chunk, final=not chunk))
             if not chunk:
-                self._selector.unregister(stream)
+                self._poll.unregister(file)
+                self._open.pop(file, None)
         return bool(ready)
 
     def finish(self) -> None:
         """Take what the end of the tree left in the pipes; never wait."""
         while self.is_open and self.read(0):
             pass
-        for key in list(self._selector.get_map().values()):
-            name, decoder = key.data
+        for name, decoder in self._open.values():
             self._keep(name, decoder.decode(b"", final=True))
-        self._selector.close()
 
     def _keep(self, name: str, text: str) -> None:
         if text:

@@ -1,6 +1,6 @@
 """Programs: start one, stream what it prints, and end it with everything it started.
 
-The only module that starts processes. It knows nothing of tasks: it gets an argument list, a
+The only module that starts programs. It knows nothing of tasks: it gets an argument list, a
 directory, an environment and a log, and says how it went.
 """
 
@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Self
 
+from worker import descendants, marks
 from worker.output import Reader
 
 MAX_OUTPUT_BYTES = 64 * 1_048_576
@@ -25,10 +28,7 @@ GRACE_S = 1.0
 DRAIN_S = 1.0
 """How long a pipe is read that a background process still holds when the program has ended."""
 _LOOK_S = 0.1
-
-MARKER = "AI_WEBHOOK_RUN"
-"""Environment variable that every descendant inherits, by which it is found again even after
-it left the process group."""
+_LAST_LOOK_S = 0.002
 
 _INHERITED = ("HOME", "LANG", "LOGNAME", "SHELL", "TMPDIR", "TZ", "USER")
 
@@ -84,73 +84,98 @@ def run(
     after *timeout* seconds, the whole tree gets SIGTERM and after GRACE_S SIGKILL.
     Raises CannotStart."""
     started = time.monotonic()
-    with _open_log(log) as sink, _start(argv, cwd, env, marker) as child:
-        assert child.stdout is not None
-        assert child.stderr is not None
-        reader = Reader({"stdout": child.stdout, "stderr": child.stderr}, sink)
-        ending = _follow(child, reader, started + timeout, stop)
-        if ending is not Ending.EXITED or reader.is_open or _group_is_alive(child.pid):
-            end_tree(child, marker)
-        else:
-            # A daemon that left the group and holds no pipe shows nowhere else.
-            sweep(marker)
+    with _open_log(log) as sink, _Program(argv, cwd, env, marker) as program:
+        reader = Reader(program.streams, sink, program.exit_fd)
+        ending = _follow(program, reader, started + timeout, stop)
+        if ending is not Ending.EXITED or reader.is_open or descendants.anyone_left(marker, program.pid):
+            program.end_tree()
         reader.finish()
-        return Completed(
-            ending,
-            child.wait(),
-            reader.text("stdout"),
-            reader.text("stderr"),
-            time.monotonic() - started,
-        )
+        status, seconds = program.take_status(), time.monotonic() - started
+        return Completed(ending, status, reader.text("stdout"), reader.text("stderr"), seconds)
 
 
-def end_tree(child: subprocess.Popen[bytes], marker: str) -> None:
-    """SIGTERM to the child's group, GRACE_S to tidy up, then SIGKILL to all that is left."""
-    _signal_group(child.pid, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_S
-    while time.monotonic() < deadline and (child.poll() is None or _group_is_alive(child.pid)):
-        time.sleep(0.02)
-    _signal_group(child.pid, signal.SIGKILL)
-    sweep(marker)
+def _follow(program: _Program, reader: Reader, deadline: float, stop: Callable[[], bool]) -> Ending:
+    """Read until the program has ended, or until it must be ended."""
+    while not program.has_ended():
+        if time.monotonic() >= deadline:
+            return Ending.TIMED_OUT
+        if stop():
+            return Ending.STOPPED
+        if reader.total_bytes > MAX_OUTPUT_BYTES:
+            return Ending.TOO_MUCH_OUTPUT
+        # With both streams at their end it is ending; where nothing tells us that, ask again soon.
+        is_told = reader.is_open or program.exit_fd is not None
+        reader.read(_LOOK_S if is_told else _LAST_LOOK_S)
+    # What the program itself printed is in the pipes already; a background process that
+    # holds them, perhaps for hours, gets a moment only.
+    drained = time.monotonic() + DRAIN_S
+    while reader.is_open and time.monotonic() < drained and reader.total_bytes <= MAX_OUTPUT_BYTES:
+        reader.read(_LOOK_S)
+    return Ending.EXITED
 
 
-def sweep(marker: str) -> int:
-    """SIGKILL every process whose MARKER begins with *marker*; returns how many there were.
+class _Program:
+    """A running program. Leaving the block ends it, with everything it started, unless its exit
+    status was taken."""
 
-    Repeats until a look finds none, for at most 2 seconds: a process may fork while we look."""
-    killed: set[int] = set()
-    deadline = time.monotonic() + 2
-    while (found := list(_marked(marker))) and time.monotonic() < deadline:
-        for pid in found:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        killed.update(found)
-        time.sleep(0.01)
-    return len(killed)
+    def __init__(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], marker: str) -> None:
+        self._marker = marker
+        with descendants.starting(marker) as has_started:
+            self._child = _spawn(argv, cwd, {**env, marks.MARKER: marks.variable(marker)})
+            has_started(self._child.pid)
+        self.pid = self._child.pid
+        assert self._child.stdout is not None
+        assert self._child.stderr is not None
+        self.streams = {"stdout": self._child.stdout, "stderr": self._child.stderr}
+        self.exit_fd: int | None = None
+        """Readable when it has ended; None where the system does not offer that (macOS)."""
+        if sys.platform == "linux":
+            with suppress(OSError):
+                self.exit_fd = os.pidfd_open(self.pid)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._child.returncode is None:
+                # A full disk, a bug: whatever went wrong, nothing is left running, not even what
+                # the program itself had left behind.
+                self.end_tree()
+                self.take_status()
+        finally:
+            for stream in self.streams.values():
+                stream.close()
+            if self.exit_fd is not None:
+                os.close(self.exit_fd)
+
+    def has_ended(self) -> bool:
+        return _has_ended(self._child)
+
+    def end_tree(self) -> None:
+        descendants.end(self._marker, self.pid, self.has_ended, GRACE_S)
+
+    def take_status(self) -> int:
+        """The exit status, like subprocess; that of a kill if the system did not let us kill it."""
+        with descendants.reaping(self.pid):
+            status = self._child.poll()
+            if status is None:
+                # Somebody else's, by sudo, or stuck in the kernel. From now on it counts as an orphan.
+                status = self._child.returncode = -signal.SIGKILL
+            return status
 
 
-def _marked(marker: str) -> Iterator[int]:
-    wanted = f"{MARKER}={marker}".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        # Gone meanwhile, somebody else's, or a zombie: nothing of ours to end.
-        with suppress(OSError):
-            variables = (folder / "environ").read_bytes().split(b"\0")
-            if any(variable.startswith(wanted) for variable in variables):
-                yield int(folder.name)
-
-
-@contextmanager
-def _start(
-    argv: Sequence[str], cwd: Path, env: Mapping[str, str], marker: str
-) -> Iterator[subprocess.Popen[bytes]]:
+def _spawn(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     try:
-        child = subprocess.Popen(
+        return subprocess.Popen(
             list(argv),
+            executable=_found(argv[0], env.get("PATH", "")),
             cwd=cwd,
-            env={**env, MARKER: marker},
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            bufsize=0,
             # A session of its own: no terminal to ask questions on, a group that can be ended
             # as one, and no share in the signals that stop the worker.
             start_new_session=True,
@@ -161,14 +186,21 @@ def _start(
         raise CannotStart(f"There is no {what} on this machine") from None
     except (OSError, ValueError) as problem:
         raise CannotStart(f"{argv[0]!r} cannot be started: {problem}") from None
-    with child:
-        try:
-            yield child
-        except BaseException:
-            # A full disk, a bug: whatever went wrong, nothing is left running, not even what the
-            # program itself had left behind.
-            end_tree(child, marker)
-            raise
+
+
+def _found(name: str, path: str) -> str | None:
+    """Where *name* is; None when nowhere. Asking for each is quicker than trying to execute each."""
+    if "/" in name:
+        return None
+    places = (f"{folder}/{name}" for folder in path.split(":"))
+    return next((place for place in places if os.access(place, os.X_OK) and os.path.isfile(place)), None)  # noqa: PTH113
+
+
+def _has_ended(child: subprocess.Popen[bytes]) -> bool:
+    if sys.platform != "linux":
+        return child.poll() is not None
+    # Not reaped yet: its id and its group stay its own until everything else has ended.
+    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 @contextmanager
@@ -180,42 +212,37 @@ def _open_log(path: Path) -> Iterator[int]:
         os.close(sink)
 
 
-def _follow(
-    child: subprocess.Popen[bytes], reader: Reader, deadline: float, stop: Callable[[], bool]
-) -> Ending:
-    """Read until the program has ended, or until it must be ended."""
-    while child.poll() is None:
-        if time.monotonic() >= deadline:
-            return Ending.TIMED_OUT
-        if stop():
-            return Ending.STOPPED
-        if reader.total_bytes > MAX_OUTPUT_BYTES:
-            return Ending.TOO_MUCH_OUTPUT
-        if reader.is_open:
-            reader.read(_LOOK_S)
-        else:
-            # Both streams are at their end, so it is ending: this returns within a millisecond.
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(_LOOK_S)
-    # What the program itself printed is in the pipes already; a background process that
-    # holds them, perhaps for hours, gets a moment only.
-    drained = time.monotonic() + DRAIN_S
-    while reader.is_open and time.monotonic() < drained and reader.total_bytes <= MAX_OUTPUT_BYTES:
-        reader.read(_LOOK_S)
-    return Ending.EXITED
+class Guardian:
+    """The process of `worker.guardian`, which ends whatever carries *marker* once we are gone."""
 
+    def __init__(self, marker: str) -> None:
+        self._marker = marker
+        # Nobody inherits the writing end, so the kernel closes it with us, whatever ends us.
+        self._source, self._held = os.pipe()
+        self._child = self._start()
 
-def _group_is_alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        # macOS answers so for a group of zombies; it is ours, so there is nothing left to end.
-        return False
-    return True
+    def look(self) -> None:
+        """Start another if it has died. Call it now and then."""
+        if self._child.returncode is not None or _has_ended(self._child):
+            with descendants.reaping(self._child.pid):
+                self._child.wait()
+            # Not enough memory, perhaps; the next look tries again.
+            with suppress(OSError):
+                self._child = self._start()
 
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
+    def _start(self) -> subprocess.Popen[bytes]:
+        code = "import sys; sys.path.append(sys.argv[1]); from worker import guardian; "
+        code += "guardian.watch(sys.argv[2])"
+        with descendants.starting(None) as has_started:
+            child = subprocess.Popen(
+                # Bare, because it is always there: five megabytes instead of forty.
+                [sys.executable, "-I", "-S", "-c", code, str(Path(__file__).parents[1]), self._marker],
+                cwd="/",
+                env={},  # no key in it
+                stdin=self._source,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # what stops or kills the worker's group does not reach it
+            )
+            has_started(child.pid)
+        return child

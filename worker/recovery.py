@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from relay.protocol import Status
-from worker import lanes, models, moves, process
+from worker import lanes, marks, models, moves
 from worker.tasks import Queue
 
 log = logging.getLogger(__name__)
@@ -63,14 +63,19 @@ def _locks(lock: int, kind: int) -> bool:
 
 
 def marker_of(path: Path) -> str:
-    """The beginning of the marker of every program that a worker on these records starts."""
+    """The beginning of the marker of every program that any worker on these records starts."""
     return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
 
 
+def new_marker(path: Path) -> str:
+    """The marker of one life of a worker: its guardian must not take the next one's programs for its own."""
+    return f"{marker_of(path)}.{os.urandom(4).hex()}"
+
+
 def recover(queue: Queue, marker: str, now: datetime) -> None:
-    """Settle what an earlier worker left: its programs end, its running tasks are interrupted,
-    and everything that waits is rung for again. Call it with the lock held, before working."""
-    if leftovers := process.sweep(marker):
+    """Settle what earlier workers left: their programs, found by *marker*, end, running tasks are
+    interrupted, and everything that waits is rung for again. Call it with the lock held, before working."""
+    if leftovers := marks.sweep(marker):
         log.warning("%d process(es) of an earlier worker were still running and were ended.", leftovers)
     for task in moves.interrupt_running(now):
         log.warning("Task %s was interrupted: an earlier worker stopped while it ran.", task.id)

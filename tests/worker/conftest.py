@@ -13,7 +13,7 @@ import pytest
 
 from relay.protocol import Command
 from tests.chain import git
-from worker import models, moves, process, schema
+from worker import marks, models, moves, process, schema
 from worker.inbox import Inbox
 from worker.policy import Policy, PolicyFile
 from worker.tasks import Queue
@@ -118,11 +118,11 @@ def leftovers() -> Iterator[Callable[[str], list[int]]]:
 
     def _leftovers(marker: str) -> list[int]:
         asked.add(marker)
-        return list(process._marked(marker))
+        return marks.marked(marker)
 
     yield _leftovers
     for marker in asked:
-        process.sweep(marker)
+        marks.sweep(marker)
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -14,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from relay.protocol import Command
-from tests.chain import MACHINE_KEY, ROOT, end, is_alive, wait_until
-from worker import models, process
+from tests.chain import MACHINE_KEY, ROOT, children_of, end, is_alive, wait_until
+from worker import marks, models
 from worker.inbox import Inbox, open_inbox
 from worker.recovery import marker_of
 from worker.settings import Settings
@@ -33,7 +35,7 @@ def machine(tmp_path: Path, policy_path: Path) -> Iterator[Inbox]:
     yield inbox
     inbox._queue._huey.storage.close()
     models.database.close()
-    process.sweep(marker_of(tmp_path / "tasks.db"))
+    marks.sweep(marker_of(tmp_path / "tasks.db"))
 
 
 @pytest.fixture
@@ -102,7 +104,7 @@ def test_a_stop_ends_within_five_seconds_with_every_program_and_says_so(
     assert state("deaf") == ("failed", "interrupted")
 
 
-def test_after_a_kill_the_next_worker_ends_the_program_and_says_so(
+def test_after_a_kill_the_program_ends_at_once_and_the_next_worker_says_so(
     machine: Inbox, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     worker = start()
@@ -110,13 +112,73 @@ def test_after_a_kill_the_next_worker_ends_the_program_and_says_so(
     pid = pid_in(tmp_path / "pid")
     worker.send_signal(signal.SIGKILL)
     worker.wait(10)
+    wait_until(lambda: not is_alive(pid), "the guardian has ended it", 3)
+    accept(machine, "next", "true")
+    start()
+    wait_until(lambda: state("next")[0] == "completed", "the next worker works")
+    assert state("cut") == ("failed", "interrupted")
+    assert (tmp_path / "ledger").read_text() == "ran\n"
+
+
+def test_after_a_kill_of_the_guardian_too_the_next_worker_ends_the_program(
+    machine: Inbox, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    worker = start()
+    accept(machine, "cut", f"echo $$ > {tmp_path}/pid; exec env -i sleep 300")
+    pid = pid_in(tmp_path / "pid")
+    for child in children_of(worker.pid) - {pid}:
+        os.kill(child, signal.SIGKILL)
+    end(worker)
     assert is_alive(pid)
     accept(machine, "next", "true")
     start()
     wait_until(lambda: state("next")[0] == "completed", "the next worker works")
     assert state("cut") == ("failed", "interrupted")
     assert not is_alive(pid)
-    assert (tmp_path / "ledger").read_text() == "ran\n"
+
+
+def test_a_worker_stays_small_whatever_a_program_prints(
+    machine: Inbox, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    worker = start()
+    accept(machine, "yes", "exec yes")
+    accept(machine, "line", "head -c 50000000 /dev/zero | tr '\\0' x")
+    accept(machine, "noise", "head -c 5000000 /dev/urandom; head -c 5000000 /dev/urandom >&2")
+    for task_id, expected in (("yes", "failed"), ("line", "completed"), ("noise", "completed")):
+        wait_until(lambda task_id=task_id: state(task_id)[0] not in {"pending", "running"}, task_id)
+        assert state(task_id)[0] == expected
+    status = Path(f"/proc/{worker.pid}/status").read_text()
+    assert int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) < 80_000
+
+
+def test_a_program_of_an_ordinary_user_cannot_read_the_environment_of_the_worker() -> None:
+    """Run by root this becomes somebody else first, for root may read everything."""
+    code = """
+import ctypes, json, os, sys  # what is imported later cannot be found by everybody
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from worker import descendants, marks, process
+if os.getuid() == 0:
+    os.setgid(65534), os.setuid(65534)
+    descendants._prctl(4, 1)  # A change of user has hidden it already.
+def run(*argv):
+    return process.run(argv, cwd=Path("/"), env=process.environment(), log=Path("/dev/null"),
+                       marker="hide.me:1", timeout=10, stop=lambda: False)
+descendants.adopt("hide.me")
+before = run("cat", f"/proc/{os.getpid()}/environ")
+descendants.hide()
+after = run("cat", f"/proc/{os.getpid()}/environ")
+run("/bin/sh", "-c", "env -i setsid sleep 300 >/dev/null 2>&1 &")
+print(json.dumps([before.stdout, after.stdout, after.stderr, marks.marked("hide.me")]))
+"""
+    everything = {**os.environ, "API_KEY": "fake-secret"}
+    command = [sys.executable, "-c", code, str(ROOT)]
+    done = subprocess.run(command, env=everything, capture_output=True, text=True, timeout=30, check=False)
+    before, after, problem, left = json.loads(done.stdout or done.stderr)
+    assert "API_KEY=fake-secret" in before, "otherwise this shows nothing"
+    assert after == ""
+    assert "Permission denied" in problem
+    assert left == [], "and what a hidden worker starts is found and ended as ever"
 
 
 def test_a_second_worker_is_refused_with_one_sentence(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.chain import ROOT, is_alive, wait_until
-from worker import process
+from worker import descendants, marks, process
 from worker.process import CannotStart, Completed, Ending, environment, run
 
 MARKER = f"test-{os.getpid()}"
@@ -69,7 +69,7 @@ def test_the_log_is_written_while_it_runs_and_appended_to(tmp_path: Path) -> Non
 
 def test_it_runs_in_the_given_directory_with_exactly_the_given_environment(tmp_path: Path) -> None:
     done = begin(tmp_path, ["/usr/bin/env"], env={"A": "1"})
-    assert set(done.stdout.split()) == {"A=1", f"{process.MARKER}={MARKER}"}
+    assert set(done.stdout.split()) == {"A=1", f"{marks.MARKER}={MARKER}"}
     assert sh(tmp_path, "pwd").stdout.strip() == str(tmp_path)
 
 
@@ -87,7 +87,7 @@ def test_no_key_and_no_setting_of_ours_reaches_a_program(
     assert shown["LC_TIME"] == "C"
     assert all(entry.startswith("/") for entry in shown["PATH"].split(":"))
     assert shown.keys() <= {
-        "HOME", "LANG", "LOGNAME", "SHELL", "TMPDIR", "TZ", "USER", "PATH", "TERM", process.MARKER,
+        "HOME", "LANG", "LOGNAME", "SHELL", "TMPDIR", "TZ", "USER", "PATH", "TERM", marks.MARKER,
         *(name for name in shown if name.startswith("LC_")),
     }  # fmt: skip
 
@@ -241,42 +241,6 @@ def test_a_folder_for_the_log_that_is_not_there_starts_nothing(tmp_path: Path) -
     assert not (tmp_path / "started").exists()
 
 
-def test_a_sweep_ends_what_carries_the_marker_and_nothing_else(tmp_path: Path) -> None:
-    def start(marker: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(["sleep", "300"], env={process.MARKER: marker}, start_new_session=True)
-
-    mine, others = (
-        [start(f"{MARKER}-a:1"), start(f"{MARKER}-a:2")],
-        [start(f"{MARKER}-b:1"), start(f"x{MARKER}-a:1")],
-    )
-    try:
-        wait_until(lambda: len(list(process._marked(f"{MARKER}-"))) == 3, "all have started")
-        assert process.sweep(f"{MARKER}-a:") == 2
-        assert [one.wait(5) for one in mine] == [-signal.SIGKILL] * 2
-        assert [one.poll() for one in others] == [None, None]
-        assert process.sweep(f"{MARKER}-a:") == 0
-    finally:
-        for one in (*mine, *others):
-            one.kill()
-            one.wait()
-
-
-def test_a_sweep_catches_a_process_that_forks_while_it_looks(tmp_path: Path) -> None:
-    script = "import os, time\nend = time.time() + 20\nwhile time.time() < end:\n"
-    script += "    time.sleep(0.01)\n    if os.fork(): os._exit(0)"
-    hopper = subprocess.Popen(
-        [sys.executable, "-c", script], env={process.MARKER: f"{MARKER}-hop"}, start_new_session=True
-    )
-    try:
-        wait_until(lambda: list(process._marked(f"{MARKER}-hop")), "it hops")
-        wait_until(
-            lambda: process.sweep(f"{MARKER}-hop") or not list(process._marked(f"{MARKER}-hop")), "caught"
-        )
-        wait_until(lambda: not list(process._marked(f"{MARKER}-hop")), "all of it is gone", 5)
-    finally:
-        hopper.wait(25)
-
-
 def test_signals_to_the_worker_do_not_reach_what_it_runs(tmp_path: Path) -> None:
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[1])\n"
@@ -297,6 +261,21 @@ def test_signals_to_the_worker_do_not_reach_what_it_runs(tmp_path: Path) -> None
         worker.kill()
         worker.wait()
     assert (tmp_path / "result").read_text() == "end\n"
+
+
+def test_a_program_that_may_not_be_killed_does_not_hold_the_worker_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leftovers: Left
+) -> None:
+    # As if it were somebody else's, like a program under sudo.
+    monkeypatch.setattr(descendants, "signal_all", lambda *_: None)
+    monkeypatch.setattr(marks, "signal_all", lambda *_: None)
+    monkeypatch.setattr(descendants, "KILL_S", 0.2)
+    done = begin(tmp_path, ["sleep", "300"], timeout=0.1)
+    assert (done.ending, done.returncode) == (Ending.TIMED_OUT, -signal.SIGKILL)
+    monkeypatch.undo()
+    (left,) = leftovers(MARKER)
+    assert marks.sweep(MARKER) == 1
+    os.waitpid(left, 0)
 
 
 def test_starting_and_ending_a_program_costs_little(tmp_path: Path) -> None:

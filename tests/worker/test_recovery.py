@@ -16,7 +16,7 @@ import pytest
 from relay.protocol import Reason, Status
 from tests.chain import ROOT, end, wait_until
 from tests.worker.conftest import NOW
-from worker import models, moves, process, recovery
+from worker import marks, models, moves, recovery
 from worker.models import Task
 from worker.tasks import Queue
 
@@ -100,10 +100,10 @@ def test_a_new_worker_settles_what_an_earlier_one_left(records: Path, queue: Que
     moves.finish(done, Status.COMPLETED, NOW)
     queue.ring("stale")
     marker = recovery.marker_of(records)
-    left = subprocess.Popen(["sleep", "300"], env={process.MARKER: f"{marker}:2-1"}, start_new_session=True)
-    other = subprocess.Popen(["sleep", "300"], env={process.MARKER: "another:2-1"}, start_new_session=True)
+    left = subprocess.Popen(["sleep", "300"], env={marks.MARKER: f"{marker}:2-1"}, start_new_session=True)
+    other = subprocess.Popen(["sleep", "300"], env={marks.MARKER: "another:2-1"}, start_new_session=True)
     try:
-        wait_until(lambda: list(process._marked(marker)), "the leftover is there")
+        wait_until(lambda: marks.marked(marker), "the leftover is there")
         recovery.recover(queue, marker, NOW + timedelta(minutes=1))
         assert left.wait(5) == -signal.SIGKILL
         assert other.poll() is None

@@ -15,7 +15,7 @@ import pytest
 from relay.protocol import Reason, Status
 from tests.chain import MACHINE_KEY, wait_until
 from tests.worker.conftest import NOW
-from worker import models, moves, process
+from worker import marks, models, moves, process
 from worker.inbox import Inbox
 from worker.models import Task
 from worker.policy import PolicyFile
@@ -32,7 +32,7 @@ def runner(records: Path, policy_path: Path) -> Iterator[Runner]:
     # Never started: what it is woken for is looked at by its bell.
     reporter = Reporter(Settings.read({"MACHINE_KEY": MACHINE_KEY}))
     yield Runner(PolicyFile(policy_path), reporter, MARKER, lambda: NOW)
-    assert list(process._marked(MARKER)) == []
+    assert marks.marked(MARKER) == []
 
 
 def get(task_id: str = "t") -> Task:
