@@ -36,6 +36,7 @@ LOOK = "Look at .env and docs/CONFIGURATION.md"
 def main() -> None:
     """Work, or say in one sentence why not."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    descendants.hide()
     try:
         settings = Settings.read()
         open_database(settings.sqlite_path)
