@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
 from relay.protocol import Reason, Status
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 CHANGED = "What would run is not what was approved: policy or folders changed meanwhile; say it again"
 LOOK_S = 0.3
 """How often a running task looks whether somebody asked to stop it."""
+RETRY_S = (0.5, 5.0)
+"""The first and the longest pause before a result is recorded that could not be."""
 
 
 class Runner:
@@ -124,11 +126,32 @@ class Runner:
             if time.monotonic() - looked < LOOK_S:
                 return False
             looked = time.monotonic()
-            return models.is_stop_asked(task)
+            # Records that cannot be read for a while are no reason to end somebody's program.
+            with suppress(*models.STORE_ERRORS):
+                return models.is_stop_asked(task)
+            return False
 
         return stop
 
     def _record(self, task: models.Task, outcome: Outcome) -> None:
+        """Record the result, however long the disk is full or the records are locked: what was done
+        cannot be done again to find out. Gives up when the worker stops; then it counts as interrupted."""
+        pause, longest = RETRY_S
+        while True:
+            is_last = self._stopping.is_set()
+            try:
+                self._finish(task, outcome)
+            except models.STORE_ERRORS as problem:
+                lost = "and is lost: the worker stops" if is_last else "and will be tried again"
+                log.warning("The result of task %s cannot be recorded (%s) %s.", task.id, problem, lost)
+            else:
+                return
+            if is_last:
+                return
+            self._stopping.wait(pause)
+            pause = min(2 * pause, longest)
+
+    def _finish(self, task: models.Task, outcome: Outcome) -> None:
         values = {"reason": outcome.reason, "error": outcome.error}
         status = outcome.status
         if status is Status.CANCELLED and not models.is_stop_asked(task):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +249,97 @@ def test_output_that_is_not_text_is_recorded_and_reported(runner: Runner, accept
     runner.run("t")
     assert output(get())["stdout"] == "a\x00b\N{REPLACEMENT CHARACTER}\n"
     assert get().status == Status.FAILED
+
+
+class Locked:
+    """A task that ends while somebody else holds the records, so that its result cannot be recorded."""
+
+    def __init__(self, records: Path, folder: Path) -> None:
+        self._records, self.folder = records, folder
+        self.command = f"touch {folder}/up; while [ ! -e {folder}/go ]; do sleep 0.02; done; echo done"
+
+    def hold(self, until: Callable[[], object]) -> threading.Thread:
+        def work() -> None:
+            wait_until((self.folder / "up").exists, "it runs")
+            with closing(sqlite3.connect(self._records, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                (self.folder / "go").touch()
+                wait_until(until, "it cannot be recorded")
+
+        models.database.execute_sql("PRAGMA busy_timeout = 10")
+        thread = threading.Thread(target=work)
+        thread.start()
+        return thread
+
+
+@pytest.fixture
+def locked(records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Locked:
+    monkeypatch.setattr("worker.runner.RETRY_S", (0.01, 0.02))
+    return Locked(records, tmp_path)
+
+
+def test_a_result_that_cannot_be_recorded_is_tried_again_until_it_is(
+    runner: Runner, accept: Accept, locked: Locked, caplog: pytest.LogCaptureFixture
+) -> None:
+    accept("t", command=locked.command)
+    holder = locked.hold(lambda: caplog.text.count("cannot be recorded") > 2)
+    runner.run("t")
+    holder.join(20)
+    assert (get().status, output(get())["stdout"]) == (Status.COMPLETED, "done\n")
+    assert "database is locked" in caplog.text
+
+
+def test_a_worker_that_stops_does_not_wait_for_records_that_stay_locked(
+    runner: Runner, accept: Accept, locked: Locked, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stop() -> bool:
+        if "will be tried again" in caplog.text:
+            runner.stop(20)
+        return "is lost" in caplog.text
+
+    accept("t", command=locked.command)
+    holder = locked.hold(stop)
+    runner.run("t")
+    holder.join(20)
+    assert get().status == Status.RUNNING, "the next worker calls it interrupted"
+
+
+def test_a_disk_that_is_full_for_a_while_costs_no_result(
+    runner: Runner, accept: Accept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("worker.runner.RETRY_S", (0.01, 0.02))
+    accept("t", command="head -c 50000 /dev/zero | tr '\\0' x")
+    full = "PRAGMA max_page_count = {}"
+    (pages,) = models.database.execute_sql("PRAGMA page_count").fetchone()
+    models.database.execute_sql(full.format(pages + 1))
+
+    class Tidy(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "will be tried again" in record.getMessage():
+                models.database.execute_sql(full.format(1_000_000))
+
+    tidy = Tidy()
+    logging.getLogger("worker.runner").addHandler(tidy)
+    try:
+        runner.run("t")
+    finally:
+        logging.getLogger("worker.runner").removeHandler(tidy)
+    assert "disk is full" in caplog.text
+    assert len(output(get())["stdout"]) == 50_000
+
+
+def test_records_that_cannot_be_read_for_a_while_end_no_program(
+    runner: Runner, accept: Accept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def broken(task: Task) -> bool:
+        looks.append(task.seq)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr("worker.runner.LOOK_S", 0.0)
+    monkeypatch.setattr(models, "is_stop_asked", broken)
+    accept("t", command="sleep 0.2")
+    runner.run("t")
+    assert get().status == Status.COMPLETED
+    assert looks
