@@ -18,8 +18,8 @@ from viewer.settings import Settings as ViewerSettings
 from worker import actions
 from worker.actions.base import Action, Job
 from worker.actions.reference import reference
+from worker.environment import environment
 from worker.policy import Project
-from worker.process import environment
 from worker.settings import ChainSettings
 
 MODELS: tuple[type[BaseModel], ...] = (RelaySettings, ListenerSettings, ChainSettings, ViewerSettings)

@@ -13,9 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL
 
 from worker import marks
+from worker.manners import Farewell
 from worker.marks import signal_all
 
 KILL_S = 2.0
@@ -114,16 +115,26 @@ def anyone_left(marker: str, group: int) -> bool:
     return _group_is_alive(group)
 
 
-def end(marker: str, group: int, has_ended: Callable[[], bool], grace: float) -> None:
-    """End a program with all that descends from it: SIGTERM, *grace* seconds to tidy up, SIGKILL.
+def end(
+    marker: str,
+    group: int,
+    has_ended: Callable[[], bool],
+    farewell: Farewell,
+    wait: Callable[[float], object],
+) -> None:
+    """End a program with all that descends from it: each signal of *farewell*, with its time to tidy
+    up, then SIGKILL.
 
     *has_ended* tells whether the program itself has. It must not be reaped before this returns, or
-    *group* might be somebody else's by then."""
-    # One SIGTERM each: many programs take the second for impatience and do not tidy up.
-    signal_all([-group, *(pid for pid in marks.marked(marker) if not _is_in(pid, group))], SIGTERM)
-    deadline = time.monotonic() + grace
-    while time.monotonic() < deadline and not (has_ended() and not anyone_left(marker, group)):
-        time.sleep(0.01)
+    *group* might be somebody else's by then. *wait* lets some time pass, at most as long as it is told."""
+    for number, grace in farewell:
+        # One of each: many programs take the second for impatience and do not tidy up.
+        signal_all([-group, *(pid for pid in marks.marked(marker) if not _is_in(pid, group))], number)
+        deadline = time.monotonic() + grace
+        while time.monotonic() < deadline and not (over := has_ended() and not anyone_left(marker, group)):
+            wait(0.01)
+        if over:
+            break
     signal_all([-group], SIGKILL)
     if _children is None:
         marks.sweep(marker, KILL_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import select
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO
 
 KEPT_CHARS = 100_000
@@ -16,13 +16,21 @@ _CHUNK_BYTES = 65_536
 class Reader:
     """The output streams of a program: into the log as whole characters, and kept for the record."""
 
-    def __init__(self, streams: Mapping[str, IO[bytes]], sink: int, wake: int | None = None) -> None:
+    def __init__(
+        self,
+        streams: Mapping[str, IO[bytes]],
+        sink: int,
+        wake: int | None = None,
+        translate: Callable[[str], str] | None = None,
+    ) -> None:
         """Read *streams* by name and append to the open file *sink*. When the descriptor *wake*
-        becomes readable, a `read` that waits returns; once."""
+        becomes readable, a `read` that waits returns; once. With *translate*, each line of stdout,
+        however long, is replaced by what it says instead."""
         self._poll = select.poll()
         self._sink = sink
         self._open: dict[int, tuple[str, codecs.IncrementalDecoder]] = {}
         self._kept = {name: _HeadAndTail() for name in streams}
+        self._lines = _Lines(translate) if translate else None
         self.total_bytes = 0
         for name, stream in streams.items():
             # Each stream has its own decoder: a character may be split between two reads.
@@ -50,7 +58,7 @@ class Reader:
                 name, decoder = self._open[file]
                 chunk = os.read(file, _CHUNK_BYTES)
                 self.total_bytes += len(chunk)
-                self._keep(name, decoder.decode(chunk, final=not chunk))
+                self._keep(name, decoder.decode(chunk, final=not chunk), is_last=not chunk)
             if not chunk:
                 self._poll.unregister(file)
                 self._open.pop(file, None)
@@ -61,12 +69,36 @@ class Reader:
         while self.is_open and self.read(0):
             pass
         for name, decoder in self._open.values():
-            self._keep(name, decoder.decode(b"", final=True))
+            self._keep(name, decoder.decode(b"", final=True), is_last=True)
 
-    def _keep(self, name: str, text: str) -> None:
+    def _keep(self, name: str, text: str, *, is_last: bool) -> None:
+        if self._lines is not None and name == "stdout":
+            text = self._lines.translated(text, is_last=is_last)
         if text:
             self._kept[name].add(text)
             os.write(self._sink, text.encode())
+
+
+class _Lines:
+    """Pieces of text, put together to whole lines and translated one by one."""
+
+    def __init__(self, translate: Callable[[str], str]) -> None:
+        self._translate = translate
+        # Pieces, not a text that grows: a line of megabytes would be copied with every piece.
+        self._begun: list[str] = []
+
+    def translated(self, text: str, *, is_last: bool) -> str:
+        """What the lines say that *text* completes; the last one needs no newline."""
+        first, *more = text.split("\n")
+        self._begun.append(first)
+        whole: list[str] = []
+        for piece in more:
+            whole.append("".join(self._begun))
+            self._begun = [piece]
+        if is_last and (rest := "".join(self._begun)):
+            whole.append(rest)
+            self._begun = []
+        return "".join(map(self._translate, whole))
 
 
 class _HeadAndTail:

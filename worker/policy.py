@@ -40,6 +40,8 @@ class Project(_Frozen):
     git: Literal["off", "read", "write"] = "read"
     shell: Literal["off", "named", "full"] = "off"
     claude: tuple[Literal["review", "plan", "edit", "full"], ...] = ()
+    claude_tools: tuple[str, ...] = ()
+    """What a caller may let Claude Code use without asking, besides what its mode allows."""
     allow: tuple[str, ...] = ()
     """Further actions, by name: those that somebody added to `worker/actions`."""
     parallel: bool = False

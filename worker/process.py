@@ -16,9 +16,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from worker import descendants, marks
+from worker.manners import ORDINARY, Farewell, Manners
 from worker.output import Reader
 
 MAX_OUTPUT_BYTES = 64 * 1_048_576
@@ -29,8 +30,6 @@ DRAIN_S = 1.0
 """How long a pipe is read that a background process still holds when the program has ended."""
 _LOOK_S = 0.1
 _LAST_LOOK_S = 0.002
-
-_INHERITED = ("HOME", "LANG", "LOGNAME", "SHELL", "TMPDIR", "TZ", "USER")
 
 
 class Ending(Enum):
@@ -58,15 +57,6 @@ class CannotStart(Exception):
     """The program is not there or may not be run; the text says which and why."""
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a program gets to see: a short allow-list, never a key or a setting of ours."""
-    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    kept |= {name: value for name, value in os.environ.items() if name.startswith("LC_")}
-    # Relative entries would let a project's own folder stand in for git or ls.
-    path = [entry for entry in os.environ.get("PATH", os.defpath).split(":") if entry.startswith("/")]
-    return {**kept, "PATH": ":".join(path), "TERM": "dumb", **(extra or {})}
-
-
 def run(
     argv: Sequence[str],
     *,
@@ -76,19 +66,25 @@ def run(
     marker: str,
     timeout: float,
     stop: Callable[[], bool],
+    manners: Manners = ORDINARY,
 ) -> Completed:
     """Run *argv* in *cwd* with exactly *env*, append what it prints to *log* as it comes, and
     return when it and everything it started has ended.
 
     *marker* is unique to this run. *stop* is asked ten times a second; when it says True, or
-    after *timeout* seconds, the whole tree gets SIGTERM and after GRACE_S SIGKILL.
-    Raises CannotStart."""
+    after *timeout* seconds, the whole tree gets SIGTERM and after GRACE_S SIGKILL, unless
+    *manners* say otherwise. Raises CannotStart."""
     started = time.monotonic()
-    with _open_log(log) as sink, _Program(argv, cwd, env, marker) as program:
-        reader = Reader(program.streams, sink, program.exit_fd)
+    with (
+        _open_log(log) as sink,
+        manners.readable() as source,
+        _Program(argv, cwd, env, marker, source) as program,
+    ):
+        reader = Reader(program.streams, sink, program.exit_fd, manners.translate)
         ending = _follow(program, reader, started + timeout, stop)
         if ending is not Ending.EXITED or reader.is_open or descendants.anyone_left(marker, program.pid):
-            program.end_tree()
+            # Whoever has last words of its own is listened to meanwhile: a full pipe would hold it up.
+            program.end_tree(manners.farewell, reader.read if manners.farewell else time.sleep)
         reader.finish()
         status, seconds = program.take_status(), time.monotonic() - started
         return Completed(ending, status, reader.text("stdout"), reader.text("stderr"), seconds)
@@ -118,10 +114,12 @@ class _Program:
     """A running program. Leaving the block ends it, with everything it started, unless its exit
     status was taken."""
 
-    def __init__(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], marker: str) -> None:
+    def __init__(
+        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], marker: str, source: IO[bytes] | None
+    ) -> None:
         self._marker = marker
         with descendants.starting(marker) as has_started:
-            self._child = _spawn(argv, cwd, {**env, marks.MARKER: marks.variable(marker)})
+            self._child = _spawn(argv, cwd, {**env, marks.MARKER: marks.variable(marker)}, source)
             has_started(self._child.pid)
         self.pid = self._child.pid
         assert self._child.stdout is not None
@@ -152,8 +150,9 @@ class _Program:
     def has_ended(self) -> bool:
         return _has_ended(self._child)
 
-    def end_tree(self) -> None:
-        descendants.end(self._marker, self.pid, self.has_ended, GRACE_S)
+    def end_tree(self, farewell: Farewell = (), wait: Callable[[float], object] = time.sleep) -> None:
+        steps = farewell or ((signal.SIGTERM, GRACE_S),)
+        descendants.end(self._marker, self.pid, self.has_ended, steps, wait)
 
     def take_status(self) -> int:
         """The exit status, like subprocess; that of a kill if the system did not let us kill it."""
@@ -165,14 +164,16 @@ class _Program:
             return status
 
 
-def _spawn(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _spawn(
+    argv: Sequence[str], cwd: Path, env: Mapping[str, str], source: IO[bytes] | None
+) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             list(argv),
             executable=_found(argv[0], env.get("PATH", "")),
             cwd=cwd,
             env=env,
-            stdin=subprocess.DEVNULL,
+            stdin=source or subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,

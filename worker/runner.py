@@ -104,6 +104,7 @@ class Runner:
                 stop=self._stop_for(task),
                 roots=admission.roots,
                 is_trusted=admission.place.project.trust_repo_config,
+                tools=admission.place.project.claude_tools,
             )
             return admission.action.run(job)
         except (Rejected, CannotStart) as refusal:

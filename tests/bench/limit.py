@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from worker import process
 from worker.actions.base import Job
 from worker.actions.git import Git
+from worker.environment import environment
 
 STATUS = {"command": ["git", "status"], "project": "ai-webhook"}
 
@@ -78,7 +78,7 @@ def _as_our_action_runs_it(project: Path, folder: Path) -> tuple[Sequence[str], 
 
     class Watched(Job):
         def run(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, **more: Any) -> Any:
-            seen.append((list(argv), process.environment(env)))
+            seen.append((list(argv), environment(env)))
             return super().run(argv, env=env, **more)
 
     job = Watched(root=project, directory=project, log=folder / "limit.log", marker="bench", stop=bool)

@@ -53,11 +53,12 @@ import json, os, sys, threading
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from worker import descendants, marks, process
+from worker.environment import environment
 folder, marker = Path(sys.argv[2]), sys.argv[3]
 process.GRACE_S = process.DRAIN_S = 0.3
 descendants.adopt(marker)
 def run(argv, number=1, stop=lambda: False, timeout=20.0):
-    return process.run(argv, cwd=folder, env=process.environment(), log=folder / f"log{number}",
+    return process.run(argv, cwd=folder, env=environment(), log=folder / f"log{number}",
                        marker=f"{marker}:{number}-1", timeout=timeout, stop=stop)
 """
 """The beginning of a process that runs programs as the worker does."""

@@ -158,11 +158,12 @@ import ctypes, json, os, sys  # what is imported later cannot be found by everyb
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from worker import descendants, marks, process
+from worker.environment import environment
 if os.getuid() == 0:
     os.setgid(65534), os.setuid(65534)
     descendants._prctl(4, 1)  # A change of user has hidden it already.
 def run(*argv):
-    return process.run(argv, cwd=Path("/"), env=process.environment(), log=Path("/dev/null"),
+    return process.run(argv, cwd=Path("/"), env=environment(), log=Path("/dev/null"),
                        marker="hide.me:1", timeout=10, stop=lambda: False)
 descendants.adopt("hide.me")
 before = run("cat", f"/proc/{os.getpid()}/environ")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.output import KEPT_CHARS, Reader, _HeadAndTail
+from worker.output import KEPT_CHARS, Reader, _HeadAndTail, _Lines
 
 
 @given(st.lists(st.text(max_size=30)), st.integers(1, 20))
@@ -104,3 +104,14 @@ def test_nothing_came_is_said(tmp_path: Path) -> None:
     os.close(into)
     with pytest.raises(KeyError):
         reader.text("nothing")
+
+
+@given(st.lists(st.text(alphabet="ab\n", max_size=9)))
+def test_lines_are_translated_whole_wherever_the_pieces_are_cut(pieces: list[str]) -> None:
+    seen: list[str] = []
+    lines = _Lines(lambda line: seen.append(line) or f"<{line}>")  # type: ignore[func-returns-value]
+    said = "".join(lines.translated(piece, is_last=False) for piece in pieces)
+    said += lines.translated("", is_last=True)
+    *whole, rest = "".join(pieces).split("\n")
+    assert seen == whole + [rest] * bool(rest)
+    assert said == "".join(f"<{line}>" for line in seen)

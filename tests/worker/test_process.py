@@ -16,7 +16,8 @@ import pytest
 
 from tests.chain import ROOT, is_alive, wait_until
 from worker import descendants, marks, process
-from worker.process import CannotStart, Completed, Ending, environment, run
+from worker.environment import environment
+from worker.process import CannotStart, Completed, Ending, run
 
 MARKER = f"test-{os.getpid()}"
 Left = Callable[[str], list[int]]
@@ -245,9 +246,10 @@ def test_signals_to_the_worker_do_not_reach_what_it_runs(tmp_path: Path) -> None
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path; from worker import process\n"
+        "from worker.environment import environment\n"
         "here = Path(sys.argv[2])\n"
         "done = process.run(['/bin/sh', '-c', 'kill -0 $$; ps -o pgid= -p $$ > group; touch up;"
-        " while [ ! -e go ]; do sleep 0.02; done; echo end'], cwd=here, env=process.environment(),"
+        " while [ ! -e go ]; do sleep 0.02; done; echo end'], cwd=here, env=environment(),"
         " log=here / 'log', marker='m', timeout=20, stop=lambda: False)\n"
         "(here / 'result').write_text(done.stdout)\n"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from relay.protocol import Reason, Status
 from worker import process
+from worker.environment import environment
+from worker.manners import ORDINARY, Manners
 from worker.policy import Policy
 from worker.process import Completed, Ending
 
@@ -45,18 +48,33 @@ class Job:
     """Further directories of this machine in which the same is allowed."""
     is_trusted: bool = False
     """Whether the project's owner trusts what is configured in the repository itself."""
+    tools: tuple[str, ...] = ()
+    """What the project's owner lets an assistant use without asking, besides what its mode allows."""
 
-    def run(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Completed:
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        env: Mapping[str, str] | None = None,
+        manners: Manners = ORDINARY,
+    ) -> Completed:
         """Run a program here; *env* is added to the allow-listed environment. Raises CannotStart."""
         return process.run(
             argv,
             cwd=self.directory,
-            env=process.environment(env),
+            env=environment(env),
             log=self.log,
             marker=self.marker,
             timeout=timeout,
             stop=self.stop,
+            manners=manners,
         )
+
+    def note(self, line: str) -> None:
+        """Add a line of our own to what the attempt printed."""
+        with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "wb") as log:
+            log.write(f"{line}\n".encode())
 
 
 class Action(BaseModel):

@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from worker import process
 from worker.actions.base import MAX_TIMEOUT_S, Action, Job, Outcome
+from worker.environment import environment
 from worker.policy import Rejected
 
 
@@ -47,7 +47,7 @@ class ClaudeCode(Action):
         return self.prompt
 
     def run(self, job: Job) -> Outcome:  # noqa: ARG002 - nothing is run yet
-        if shutil.which("claude", path=process.environment()["PATH"]) is None:
+        if shutil.which("claude", path=environment()["PATH"]) is None:
             raise Rejected(
                 "Claude Code is not installed on this machine: there is no claude on its PATH; "
                 "npm install -g @anthropic-ai/claude-code brings it"

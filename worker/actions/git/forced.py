@@ -1,7 +1,7 @@
 """What git is given besides its arguments: environment and configuration that a repository cannot
 overrule.
 
-The environment is built from nothing (`worker.process.environment`), so no GIT_* of the worker's
+The environment is built from nothing (`worker.environment`), so no GIT_* of the worker's
 own reaches git. Configuration goes through GIT_CONFIG_COUNT: it beats every file, and reaches the
 gits that git itself starts. The owner's own ~/.gitconfig stays in force: it is theirs.
 """
