@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from tests.chain import GITHUB_SECRET, ROOT, Chain, wait_until
+from tests.claude_cli import locate_claude, owner
+from tests.messages_api import Api, says
 from worker.policy import Policy
 
 EXAMPLES = ROOT / "examples"
@@ -25,14 +27,17 @@ COMMANDS = {
     "shell_echo.json": ("completed", "Hello from"),
     "shell_ls.json": ("completed", "note.txt"),
     "shell_df.json": ("completed", "Mounted on"),
-    "claude_review.json": ("failed", "Claude Code"),
+    "claude_review.json": ("completed", "Three findings") if locate_claude() else ("failed", "not installed"),
 }
 EVENTS = {"insight.json": "llm_conversation_insight", "github_push.json": "github.push"}
 
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    with Chain(tmp_path_factory.mktemp("examples")) as one:
+    with Api() as api, Chain(tmp_path_factory.mktemp("examples")) as one:
+        api.plays(says("Three findings, and none of them matters."))
+        # Not the real owner's login: this would cost them money.
+        one.environment["worker"] = owner(one.folder, api)
         one.start()
         yield one
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import stat
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.claude_cli import find_claude, owner
+from tests.messages_api import Api
 from tests.traps import Trap, make_trap
 from worker import actions
 from worker.actions.base import Job, Outcome
@@ -50,3 +54,93 @@ def do(project: Path, tmp_path: Path) -> Callable[..., Outcome]:
             return str(refusal)
 
     return _do
+
+
+CLAUDE = f"claude-{os.getpid()}"
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def ask(project: Path, tmp_path: Path, leftovers: Callable[[str], list[int]]) -> Iterator[Ask]:
+    """Ask Claude Code in the project; an Outcome, or the sentence of a refusal. Nothing may be left
+    running afterwards."""
+
+    def _ask(prompt: str = "Look at it", *, directory: Path | None = None, **params: Any) -> Outcome | str:
+        given = {name: params.pop(name) for name in ("stop", "is_trusted", "tools") if name in params}
+        job = Job(
+            root=project, directory=directory or project, log=tmp_path / "log", marker=CLAUDE,
+            **{"stop": lambda: False, **given},
+        )  # fmt: skip
+        try:
+            return actions.parse("claude_code", {"prompt": prompt, **params}).run(job)
+        except (Rejected, CannotStart) as refusal:
+            return str(refusal)
+
+    yield _ask
+    assert leftovers(CLAUDE) == []
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The environment of an owner who has nothing set, and no Claude Code."""
+    for name in [name for name in os.environ if name.startswith(("ANTHROPIC_", "CLAUDE_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("IS_SANDBOX", raising=False)
+    folder = tmp_path / "home"
+    (tmp_path / "bin").mkdir()
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    usual = [part for part in os.environ["PATH"].split(":") if not (Path(part) / "claude").exists()]
+    monkeypatch.setenv("PATH", ":".join([str(tmp_path / "bin"), *usual]))
+    return folder
+
+
+@pytest.fixture
+def fake(home: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Install a program that is called claude and does what a script says; `say(...)` prints events.
+    It writes what it got into argv, env and stdin beside itself."""
+
+    def _fake(script: str, version: str = "2.1.331 (Claude Code)") -> Path:
+        program = tmp_path / "bin" / "claude"
+        program.write_text(f"#!{sys.executable} -IS\nVERSION = {version!r}\n{FAKE}{script}\n")
+        program.chmod(stat.S_IRWXU)
+        return program
+
+    return _fake
+
+
+FAKE = """
+import json, os, signal, sys, time
+HERE = os.path.dirname(os.path.abspath(__file__))
+if "--version" in sys.argv:
+    print(VERSION)
+    sys.exit(0)
+def keep(name, text):
+    with open(os.path.join(HERE, name), "w") as file: file.write(text)
+keep("argv", json.dumps(sys.argv[1:])); keep("env", json.dumps(dict(os.environ)))
+keep("stdin", sys.stdin.read())
+def say(**event): os.write(1, json.dumps(event).encode() + b"\\n")
+def text(words): say(type="assistant", message={"content": [{"type": "text", "text": words}]})
+def result(words="Done.", **more):
+    good = {"type": "result", "subtype": "success", "is_error": False, "num_turns": 1, "result": words}
+    say(**{**good, **more})
+def interrupted(*_):
+    result(subtype="error_during_execution", is_error=True, total_cost_usd=0.25)
+    sys.exit(0)
+"""
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    """What the real Claude Code talks to."""
+    with Api() as one:
+        yield one
+
+
+@pytest.fixture
+def claude(home: Path, api: Api, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The real Claude Code, with a key for `api`. Skips (in CI: fails) where there is none."""
+    program = find_claude()
+    for name, value in owner(home, api).items():
+        monkeypatch.setenv(name, value)
+    return program

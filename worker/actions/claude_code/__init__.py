@@ -1,0 +1,126 @@
+"""`claude_code`: let Claude Code work in a project, as far as the project's policy allows."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from worker.actions.base import MAX_TIMEOUT_S, Action, Job, Outcome
+from worker.actions.claude_code.agent import Ask
+from worker.actions.claude_code.cli import MINIMUM, Claude
+from worker.actions.claude_code.work import perform
+from worker.policy import Rejected
+
+_NOTES = f"""
+It is the Claude Code of that machine, {".".join(map(str, MINIMUM))} or newer, with its owner's login and
+settings. The prompt is text and nothing else: a leading `-`, `/cost` or `@/file` in it means nothing. Hooks,
+MCP servers and settings that a repository brings along are not used unless the project has
+`trust_repo_config = true`; its CLAUDE.md is handed over as text.
+
+| mode | may | everything else |
+| --- | --- | --- |
+| `review` | read the project; Bash for commands that only read | is denied |
+| `plan` | the same, and answers with a plan | is denied |
+| `edit` | also write files in the directory where it works, not in `.git` or `.claude` | is denied |
+| `full` | do anything that its owner could do | |
+
+It is `completed` when Claude Code says so itself. A limit, a missing login, trouble with the API make it
+`failed` with reason `error`. A cancelled or failed session can be continued. The result has `answer`,
+`session_id`, `cost_usd` (of this run, at list prices), `turns`, `denied` (what it was not allowed to do; read
+that before you believe the answer), `ended` (`success`, `max_turns`, `max_budget`, `not_logged_in`,
+`api_error_429`, …), and in the modes that may change files `files_changed` and `diffstat`, which are git's
+words and not the assistant's.
+"""
+# Whoever may run one of these with any arguments may run anything.
+_ANYTHING = frozenset(
+    {
+        "sh", "bash", "dash", "zsh", "fish", "env", "sudo", "exec", "eval", "xargs", "find", "ssh", "git",
+        "make", "python", "python3", "node", "perl", "ruby", "npm", "npx", "uv", "uvx",
+    }
+)  # fmt: skip
+_UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+
+
+class ClaudeCode(Action):
+    """Give Claude Code a job in a project."""
+
+    action_type: ClassVar[str] = "claude_code"
+
+    prompt: str = Field(min_length=1, max_length=200_000, pattern=r"\S")
+    """What it should do, in the user's words."""
+    mode: Literal["review", "plan", "edit", "full"] = "review"
+    """`review` reads, `plan` proposes, `edit` may change files, `full` may run anything."""
+    session: str | None = Field(default=None, pattern=_UUID)
+    """Continue this earlier session: the `session_id` of a result."""
+    fork: bool = False
+    """Continue it as a new branch of the conversation; the earlier one stays as it is."""
+    model: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:\[\]-]{0,80}$")
+    """Which model; the CLI's own choice when absent."""
+    max_turns: int = Field(default=30, ge=1, le=500)
+    """Stop after so many turns."""
+    max_budget_usd: float = Field(default=2.0, ge=0.01, le=100, allow_inf_nan=False)
+    """Stop when it has cost so much. It is looked at after each turn, so a turn may go beyond."""
+    allowed_tools: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=50)
+    """Tools it may use without asking, each as `claude_tools` of the project in `policy.toml` has it."""
+    isolation: Literal["none", "worktree"] = "none"
+    """`worktree` works on a branch of its own, beside the checkout. Not available yet."""
+    timeout: float = Field(default=1_800.0, gt=0, le=MAX_TIMEOUT_S, allow_inf_nan=False)
+    """Seconds after which it is stopped, with everything it started."""
+
+    @model_validator(mode="after")
+    def _check_fork(self) -> Self:
+        if self.fork and self.session is None:
+            raise ValueError("fork needs the session that it branches off")
+        return self
+
+    @classmethod
+    def notes(cls) -> str:
+        """What the modes mean, and what the result has."""
+        return _NOTES
+
+    @property
+    def scope(self) -> str:
+        return f"claude.{self.mode}"
+
+    @property
+    def preview(self) -> str:
+        return self.prompt
+
+    def run(self, job: Job) -> Outcome:
+        if self.isolation != "none":
+            raise Rejected("isolation worktree is not available yet; leave it out to work in the checkout")
+        _check_tools(self.allowed_tools, job.tools)
+        earlier = self.session.lower() if self.session else None
+        ask = Ask(
+            prompt=self.prompt,
+            mode=self.mode,
+            # Ours, so that it is known whatever happens, and a session that was cut off can go on.
+            session=str(uuid.uuid4()) if self.fork or earlier is None else earlier,
+            earlier=earlier,
+            model=self.model,
+            max_turns=self.max_turns,
+            max_budget_usd=self.max_budget_usd,
+            tools=tuple(self.allowed_tools),
+            is_trusted=job.is_trusted,
+        )
+        return perform(Claude(), ask, job, self.timeout)
+
+
+def _check_tools(wanted: list[str], allowed: tuple[str, ...]) -> None:
+    """Raises Rejected for a tool that the project's owner has not named, or that is as good as all."""
+    for tool in wanted:
+        if _is_anything(tool):
+            raise Rejected(f"{tool} could run anything, which is what mode full is for; name a narrower tool")
+        if tool not in allowed or not re.fullmatch(r"\w[\w-]*(\([^(),\x00-\x1f]+\))?", tool):
+            listed = ", ".join(allowed) or "none"
+            raise Rejected(f"This project allows no tool {tool!r}; claude_tools in policy.toml has {listed}")
+
+
+def _is_anything(tool: str) -> bool:
+    if tool in {"*", "Bash", "Bash()"}:
+        return True
+    prefix = re.fullmatch(r"Bash\(([^*]*?)[ :]*\*\)", tool)
+    return prefix is not None and all(word in _ANYTHING for word in prefix[1].split())

@@ -1,0 +1,125 @@
+"""The seam between what every assistant on the command line needs and what only one of them knows.
+
+An `Agent` says how its program is found, called and understood. Time, death, the log, git and the
+record are shared (`work`). Another assistant is one more class like `cli.Claude`, and an action that
+hands it to `work.perform`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from relay.protocol import Reason
+from worker.actions.base import Job
+from worker.manners import Farewell
+
+Mode = Literal["review", "plan", "edit", "full"]
+CHANGES: frozenset[Mode] = frozenset({"edit", "full"})
+"""The modes in which files may change."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What an assistant shall do, checked: nothing in it is a flag, a variable or a setting."""
+
+    prompt: str
+    mode: Mode
+    session: str
+    """The id under which it works: a new one of ours, or that of an earlier session."""
+    earlier: str | None = None
+    """The session that it continues; the same as `session` unless that is a fork of it."""
+    model: str | None = None
+    max_turns: int = 30
+    max_budget_usd: float = 2.0
+    tools: tuple[str, ...] = ()
+    """What it may use without asking, besides what the mode allows."""
+    is_trusted: bool = False
+    """Whether it may obey what is configured in the repository."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """How its program is started."""
+
+    argv: tuple[str, ...]
+    stdin: bytes
+    env: Mapping[str, str]
+    farewell: Farewell
+
+
+class Kind(Enum):
+    """What an event tells."""
+
+    SESSION = "session"
+    TEXT = "text"
+    TOOL = "tool"
+    DONE = "done"  #: a tool has done its work
+    TROUBLE = "trouble"  #: a tool has not
+    DENIED = "denied"  #: it was not allowed to
+    NOTICE = "notice"
+    RESULT = "result"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that the assistant did, as its adapter understood it."""
+
+    kind: Kind
+    text: str = ""
+    """For people. Of a TEXT all of it, of everything else one line."""
+    is_nested: bool = False
+    """Whether an assistant of the assistant did it."""
+    data: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+    """Of a RESULT, what `Agent.outcome` needs to know; of DENIED, `tool`."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What is left when its program is gone."""
+
+    ask: Ask
+    results: Sequence[Mapping[str, Any]]  # Any: JSON
+    """The data of every RESULT; there may be none, or several."""
+    denied: Sequence[str]
+    """What it was not allowed to do: a tool, and what for."""
+    text: str
+    """The last TEXT."""
+    returncode: int
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How it went, by the rules of that assistant; whether we stopped it is not its business."""
+
+    ended: str
+    """`success`, or a word for what went wrong: `max_turns`, `not_logged_in`, …"""
+    error: str | None = None
+    """A sentence with the way out; None for success."""
+    reason: Reason = Reason.ERROR
+    answer: str = ""
+    cost_usd: float | None = None
+    """Of this run alone; None when it did not say."""
+    turns: int | None = None
+
+
+class Agent(Protocol):
+    """One assistant. Everything but `probe` is pure."""
+
+    name: str
+
+    def probe(self, job: Job) -> Path:
+        """Its program. Raises Rejected with the way out when it is not there, too old or broken."""
+
+    def command(self, program: Path, ask: Ask, notes: Path | None) -> Call:
+        """How to start it. *notes*: a file with text that the repository has for assistants."""
+
+    def parse(self, line: str, directory: str) -> Iterable[Event]:
+        """What a line of its stdout tells; nothing when it is not understood. Never raises."""
+
+    def outcome(self, ended: Ended) -> Verdict:
+        """How it went."""

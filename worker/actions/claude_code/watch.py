@@ -1,0 +1,79 @@
+"""A run while it goes on: its events as lines for the log, and what has to be remembered of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from worker.actions.base import Job
+from worker.actions.claude_code.agent import Agent, Event, Kind
+
+LINGER_S = 10.0
+"""How long a program may stay after its result; what it had to say is said."""
+SILENCE_S = 60.0
+"""After so long without a sign of life the log says so; then after twice as long, and so on."""
+_MOST_DENIED = 100
+
+_MARKS = {
+    Kind.SESSION: "", Kind.TOOL: "▸ ", Kind.DONE: "  ✓ ", Kind.TROUBLE: "  ✗ ", Kind.NOTICE: "  ! ",
+}  # fmt: skip
+
+
+class Watch:
+    """Hears what a program says, and asks ten times a second whether it should end."""
+
+    def __init__(self, agent: Agent, job: Job, now: Callable[[], float] = time.monotonic) -> None:
+        self._agent = agent
+        self._job = job
+        self._now = now
+        self._heard_at = now()
+        self._told_s = 0.0
+        self.silent_s = 0.0
+        """For how long it had not said anything when it was last looked at."""
+        self.results: list[Mapping[str, Any]] = []  # Any: JSON
+        self.denied: list[str] = []
+        self.text = ""
+        self.has_lingered = False
+        """Whether it was told to end because it stayed after its result."""
+        self._is_done = False
+
+    def hear(self, line: str) -> str:
+        """A line of its stdout; what the log says instead."""
+        self._heard_at, self._told_s = self._now(), 0.0
+        events = list(self._agent.parse(line, str(self._job.directory)))
+        for event in events:
+            self._remember(event)
+        return "".join(map(_shown, events))
+
+    def stop(self) -> bool:
+        """Whether it must end now, because somebody wants that or because it lingers."""
+        self.silent_s = silent = self._now() - self._heard_at
+        if silent >= max(SILENCE_S, 2 * self._told_s):
+            self._told_s = silent
+            self._job.note(f"  … no output for {silent:.0f} s")
+        if self._job.stop():
+            return True
+        self.has_lingered = self._is_done and silent > LINGER_S
+        return self.has_lingered
+
+    def _remember(self, event: Event) -> None:
+        if event.kind is Kind.RESULT:
+            self.results.append(event.data)
+            self._is_done = True
+        elif event.kind is Kind.DENIED:
+            if event.text not in self.denied and len(self.denied) < _MOST_DENIED:
+                self.denied.append(event.text)
+        else:
+            # A task in the background that ends may begin another turn, with another result.
+            self._is_done = False
+            if event.kind is Kind.TEXT and not event.is_nested:
+                self.text = event.text
+
+
+def _shown(event: Event) -> str:
+    if event.kind in {Kind.RESULT, Kind.DENIED}:
+        return ""
+    indent = "    " if event.is_nested else ""
+    lines = f"{_MARKS.get(event.kind, '')}{event.text}".split("\n")
+    return "".join(f"{indent}{line}\n" for line in lines)

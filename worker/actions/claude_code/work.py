@@ -1,0 +1,150 @@
+"""One job for an assistant, from finding its program to what is left of it; the same for each of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from relay.protocol import Reason, Status
+from worker import process
+from worker.actions.base import Job, Outcome
+from worker.actions.claude_code import changes
+from worker.actions.claude_code.agent import CHANGES, Agent, Ask, Ended, Verdict
+from worker.actions.claude_code.changes import Changes
+from worker.actions.claude_code.watch import Watch
+from worker.manners import Manners
+from worker.process import Completed, Ending
+
+MAX_NOTES_BYTES = 100_000
+MAX_ANSWER_CHARS = 100_000
+QUIET_S = 10.0
+"""A silence before a time-out that is worth a word."""
+
+
+def perform(agent: Agent, ask: Ask, job: Job, timeout: float) -> Outcome:
+    """Let *agent* do what *ask* says. Raises Rejected or CannotStart when nothing was run."""
+    program = agent.probe(job)
+    before = changes.look(job)
+    if job.stop():
+        return Outcome(Status.CANCELLED)
+    with _notes(job) as notes:
+        if notes:
+            job.note("The repository's CLAUDE.md is handed over as text.")
+        call = agent.command(program, ask, notes)
+        watch = Watch(agent, job)
+        completed = replace(job, stop=watch.stop).run(
+            call.argv,
+            timeout=timeout,
+            env=call.env,
+            manners=Manners(stdin=call.stdin, translate=watch.hear, farewell=call.farewell),
+        )
+    ended = Ended(ask, watch.results, watch.denied, watch.text, completed.returncode, completed.stderr)
+    verdict = agent.outcome(ended)
+    changed = changes.since(before, job) if ask.mode in CHANGES else Changes(None, None)
+    outcome = _outcome(verdict, watch, completed, ask, timeout)
+    data = _data(ask, verdict, watch, completed, changed)
+    headline = _headline(verdict, watch, changed) if outcome.status is Status.COMPLETED else None
+    job.note(_last_line(outcome, verdict, completed, ask, changed))
+    return replace(outcome, output_data=data, headline=headline)
+
+
+def _outcome(verdict: Verdict, watch: Watch, completed: Completed, ask: Ask, timeout: float) -> Outcome:
+    go_on = f"session {ask.session} goes on where it was"
+    if completed.ending is Ending.TIMED_OUT:
+        silent = f" after {watch.silent_s:.0f} seconds without output" if watch.silent_s > QUIET_S else ""
+        error = f"It ran longer than {timeout:g} seconds and was stopped{silent}"
+        return Outcome(
+            Status.FAILED, Reason.TIMED_OUT, f"{error}; a longer timeout may be given, and {go_on}"
+        )
+    if completed.ending is Ending.TOO_MUCH_OUTPUT:
+        error = f"It printed more than {process.MAX_OUTPUT_BYTES // 1_048_576} MiB and was stopped; {go_on}"
+        return Outcome(Status.FAILED, Reason.ERROR, error)
+    if completed.ending is Ending.STOPPED and not watch.has_lingered:
+        return Outcome(Status.CANCELLED)
+    if verdict.error is not None:
+        return Outcome(Status.FAILED, verdict.reason, verdict.error)
+    return Outcome(Status.COMPLETED)
+
+
+_ENDED = {Ending.TIMED_OUT: "timed_out", Ending.STOPPED: "stopped", Ending.TOO_MUCH_OUTPUT: "too_much_output"}
+
+
+def _data(
+    ask: Ask, verdict: Verdict, watch: Watch, completed: Completed, changed: Changes
+) -> dict[str, object]:
+    was_stopped = completed.ending is not Ending.EXITED and not watch.has_lingered
+    return {
+        "ended": _ENDED[completed.ending] if was_stopped else verdict.ended,
+        "answer": (verdict.answer or watch.text)[:MAX_ANSWER_CHARS],
+        "session_id": ask.session if verdict.ended != "unknown_session" else None,
+        "mode": ask.mode,
+        "cost_usd": verdict.cost_usd,
+        "turns": verdict.turns,
+        "denied": watch.denied,
+        "files_changed": changed.files,
+        "diffstat": changed.diffstat,
+        "stdout": completed.stdout,
+        "stderr": completed.stderr,
+        "returncode": completed.returncode,
+        "seconds": round(completed.seconds, 3),
+    }
+
+
+def _headline(verdict: Verdict, watch: Watch, changed: Changes) -> str:
+    """For the ear. What was denied comes first: the answer may claim that it was done."""
+    tools = sorted({denial.partition(" ")[0] for denial in watch.denied})
+    parts = [f"It was not allowed to use {' and '.join(tools[:3])}."] if tools else []
+    if changed.files:
+        parts.append(f"{_count(len(changed.files), 'file')} changed.")
+    lines = (re.sub(r"^[\s#>*+-]+", "", line).strip() for line in verdict.answer.splitlines())
+    parts.append(next((line for line in lines if re.search(r"\w", line)), "It said nothing."))
+    return " ".join(parts)[:200]
+
+
+def _last_line(outcome: Outcome, verdict: Verdict, completed: Completed, ask: Ask, changed: Changes) -> str:
+    """The end of the log, with all that somebody needs who sees nothing else."""
+    parts = [f"{outcome.status} after {completed.seconds:.0f} s"]
+    parts += [_count(verdict.turns, "turn")] if verdict.turns is not None else []
+    parts += [f"${verdict.cost_usd:.4f}"] if verdict.cost_usd is not None else []
+    parts += [f"{_count(len(changed.files), 'file')} changed"] if changed.files is not None else []
+    parts += [f"session {ask.session}"] if verdict.ended != "unknown_session" else []
+    stat_lines = f"{changed.diffstat.rstrip()}\n" if changed.diffstat else ""
+    return f"{stat_lines}── {' · '.join(parts)}"
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}" + ("" if number == 1 else "s")
+
+
+@contextmanager
+def _notes(job: Job) -> Iterator[Path | None]:
+    """A file with what the project's CLAUDE.md say; None without any, and where the assistant may
+    read them itself.
+
+    As text they can ask for something. As configuration they would bring the hooks and servers of the
+    same repository with them."""
+    folders = [job.root] if job.directory == job.root else [job.root, job.directory]
+    texts = [] if job.is_trusted else [text for folder in folders if (text := _read(folder, job.root))]
+    if not texts:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="ai-webhook-") as folder:
+        path = Path(folder) / "CLAUDE.md"
+        path.write_text("\n\n".join(texts), encoding="utf-8")
+        yield path
+
+
+def _read(folder: Path, root: Path) -> str | None:
+    """CLAUDE.md in *folder*. A link out of the project is not followed: what it led to would be told."""
+    path = Path(os.path.realpath(folder / "CLAUDE.md"))
+    with suppress(OSError):
+        if root in path.parents and stat.S_ISREG(path.stat().st_mode):
+            with path.open("rb") as file:
+                return file.read(MAX_NOTES_BYTES).decode("utf-8", "replace").strip() or None
+    return None
