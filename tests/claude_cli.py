@@ -23,12 +23,15 @@ _SYSTEM = {
 }
 PACKAGE = f"@anthropic-ai/claude-code-{_SYSTEM.get((platform.system(), platform.machine()), 'linux-x64')}"
 
+# Read before a test takes all of Claude Code's variables away.
+_CHOSEN = os.environ.get("CLAUDE_BIN")
+
 
 @cache
 def locate_claude() -> Path | None:
     """$CLAUDE_BIN, else what npm put into node_modules/ here, else what is on the PATH."""
     here = ROOT / "node_modules" / PACKAGE / "claude"
-    for place in (os.environ.get("CLAUDE_BIN"), str(here), shutil.which("claude")):
+    for place in (_CHOSEN, str(here), shutil.which("claude")):
         if place and Path(place).is_file():
             shown = subprocess.run(
                 [place, "--version"], capture_output=True, text=True, timeout=30, check=False

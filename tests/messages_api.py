@@ -49,6 +49,7 @@ class Api:
     answers: list[Answer] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         self.closing = threading.Event()
@@ -128,10 +129,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if not self.path.startswith("/v1/messages") or "count_tokens" in self.path:
+        if "/v1/messages" not in self.path or "count_tokens" in self.path:
             self._send(404, "application/json", b"{}")
             return
         request = json.loads(raw)
+        self.api.paths.append(self.path.partition("?")[0])
         number, answer = self.api.take(request, self.headers.get("x-api-key") or "")
         if answer.status != 200:
             error = {"type": "error", "error": {"type": answer.error, "message": answer.message}}

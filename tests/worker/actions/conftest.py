@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +69,8 @@ def ask(project: Path, tmp_path: Path, leftovers: Callable[[str], list[int]]) ->
     def _ask(prompt: str = "Look at it", *, directory: Path | None = None, **params: Any) -> Outcome | str:
         given = {name: params.pop(name) for name in ("stop", "is_trusted", "tools") if name in params}
         job = Job(
-            root=project, directory=directory or project, log=tmp_path / "log", marker=CLAUDE,
+            root=project, directory=directory or project, log=tmp_path / "log",
+            marker=f"{CLAUDE}:{uuid.uuid4()}",
             **{"stop": lambda: False, **given},
         )  # fmt: skip
         try:

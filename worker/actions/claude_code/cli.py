@@ -79,7 +79,7 @@ class Claude:
         """Its program, from the worker's PATH or its own installer's places. Raises Rejected."""
         path = _find()
         stat = path.stat()
-        key = (str(path), stat.st_mtime_ns, stat.st_size)
+        key = (os.path.realpath(path), stat.st_mtime_ns, stat.st_size)
         if key not in _seen:
             _seen[key] = _version(job, path)
         found = re.match(r"(\d+)\.(\d+)\.(\d+)", _seen[key])
