@@ -34,7 +34,7 @@ def log(tmp_path: Path) -> Callable[[], str]:
 def test_an_answer_in_words(ask: Ask, api: Api, log: Callable[[], str]) -> None:
     api.plays(says("**All is well.**\n\nNothing to do."))
     done = ask("Review the last commit")
-    assert (done.status, done.headline, done.error) == (Status.COMPLETED, "All is well.**", None)
+    assert (done.status, done.headline, done.error) == (Status.COMPLETED, "All is well.", None)
     data = done.output_data
     assert (data["ended"], data["answer"]) == ("success", "**All is well.**\n\nNothing to do.")
     assert (data["turns"], data["denied"], data["files_changed"]) == (1, [], None)
@@ -265,7 +265,7 @@ def test_a_limit_of_turns_can_be_gone_beyond(ask: Ask, api: Api) -> None:
     assert (done.status, done.reason, done.output_data["ended"]) == (
         Status.FAILED, Reason.ERROR, "max_turns",
     )  # fmt: skip
-    assert "after 1 turns" in done.error
+    assert "after 1 turn," in done.error
     api.plays(says("Now it is done."))
     again = ask("Go on", session=done.output_data["session_id"])
     assert (again.status, "pwd" in api.texts()) == (Status.COMPLETED, True)

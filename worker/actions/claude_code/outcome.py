@@ -51,7 +51,8 @@ def _failure(ended: Ended, last: Mapping[str, Any]) -> tuple[str, str, Reason]: 
     said = _short("; ".join(map(str, errors)) if isinstance(errors, list) else str(last.get("result") or ""))
     match last.get("subtype"):
         case "error_max_turns":
-            limit = f"It was not done after {ended.ask.max_turns} turns, the most that max_turns allowed"
+            turns = f"{ended.ask.max_turns} turn{'' if ended.ask.max_turns == 1 else 's'}"
+            limit = f"It was not done after {turns}, the most that max_turns allowed"
             return "max_turns", f"{limit}. {go_on}, or allow more", Reason.ERROR
         case "error_max_budget_usd":
             limit = f"It was not done when its budget of ${ended.ask.max_budget_usd:g} was used up"

@@ -30,7 +30,7 @@ QUIET_S = 10.0
 def perform(agent: Agent, ask: Ask, job: Job, timeout: float) -> Outcome:
     """Let *agent* do what *ask* says. Raises Rejected or CannotStart when nothing was run."""
     program = agent.probe(job)
-    before = changes.look(job)
+    before = changes.look(job, files=ask.mode in CHANGES)
     if job.stop():
         return Outcome(Status.CANCELLED)
     with _notes(job) as notes:
@@ -102,7 +102,7 @@ def _headline(verdict: Verdict, watch: Watch, changed: Changes) -> str:
     parts = [f"It was not allowed to use {' and '.join(tools[:3])}."] if tools else []
     if changed.files:
         parts.append(f"{_count(len(changed.files), 'file')} changed.")
-    lines = (re.sub(r"^[\s#>*+-]+", "", line).strip() for line in verdict.answer.splitlines())
+    lines = (re.sub(r"^[\s#>*+-]+|\*\*|`", "", line).strip() for line in verdict.answer.splitlines())
     parts.append(next((line for line in lines if re.search(r"\w", line)), "It said nothing."))
     return " ".join(parts)[:200]
 
