@@ -253,10 +253,6 @@ def test_a_tool_that_the_machine_allows_is_allowed(fake: Fake, ask: Ask) -> None
     assert not [word for word in argv(program) if word.startswith("--allowedTools")]
 
 
-def test_a_worktree_of_its_own_is_refused_kindly(fake: Fake, ask: Ask) -> None:
-    assert "not available yet" in ask(isolation="worktree")
-
-
 HUGE = """
 say(type="assistant", message={"content": [
     {"type": "tool_use", "name": "Write", "input": {"file_path": "big", "content": "x" * 3_000_000}}]})

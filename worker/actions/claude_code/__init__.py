@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from worker.actions.base import MAX_TIMEOUT_S, Action, Job, Outcome
-from worker.actions.claude_code.agent import Ask
+from worker.actions.claude_code.agent import CHANGES, Ask
 from worker.actions.claude_code.cli import MINIMUM, Claude
 from worker.actions.claude_code.work import perform
 from worker.policy import Rejected
@@ -33,6 +33,11 @@ It is `completed` when Claude Code says so itself. A limit, a missing login, tro
 that before you believe the answer), `ended` (`success`, `max_turns`, `max_budget`, `not_logged_in`,
 `api_error_429`, …), and in the modes that may change files `files_changed` and `diffstat`, which are git's
 words and not the assistant's.
+
+With `isolation` = `worktree` it works on the branch that the result names (`branch`, like `agent/4033a5b0`).
+It begins at the last commit; what is not committed in the checkout is not there. Whatever it leaves is
+committed to that branch and to no other, also after a cancel or a time-out, and a session that goes on finds
+it again. Look at it with `git diff`, merge or delete it as you like.
 """
 # Whoever may run one of these with any arguments may run anything.
 _ANYTHING = frozenset(
@@ -66,12 +71,14 @@ class ClaudeCode(Action):
     allowed_tools: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=50)
     """Tools it may use without asking, each as `claude_tools` of the project in `policy.toml` has it."""
     isolation: Literal["none", "worktree"] = "none"
-    """`worktree` works on a branch of its own, beside the checkout. Not available yet."""
+    """`worktree` works on a branch of its own, beside the checkout, from the last commit on."""
     timeout: float = Field(default=1_800.0, gt=0, le=MAX_TIMEOUT_S, allow_inf_nan=False)
     """Seconds after which it is stopped, with everything it started."""
 
     @model_validator(mode="after")
-    def _check_fork(self) -> Self:
+    def _check_together(self) -> Self:
+        if self.isolation == "worktree" and self.mode not in CHANGES:
+            raise ValueError("isolation worktree is for the modes edit and full; the others change nothing")
         if self.fork and self.session is None:
             raise ValueError("fork needs the session that it branches off")
         return self
@@ -90,8 +97,6 @@ class ClaudeCode(Action):
         return self.prompt
 
     def run(self, job: Job) -> Outcome:
-        if self.isolation != "none":
-            raise Rejected("isolation worktree is not available yet; leave it out to work in the checkout")
         _check_tools(self.allowed_tools, job.tools)
         earlier = self.session.lower() if self.session else None
         ask = Ask(
@@ -104,6 +109,7 @@ class ClaudeCode(Action):
             max_turns=self.max_turns,
             max_budget_usd=self.max_budget_usd,
             tools=tuple(self.allowed_tools),
+            is_apart=self.isolation == "worktree",
             is_trusted=job.is_trusted,
         )
         return perform(Claude(), ask, job, self.timeout)

@@ -37,6 +37,8 @@ class Ask:
     max_budget_usd: float = 2.0
     tools: tuple[str, ...] = ()
     """What it may use without asking, besides what the mode allows."""
+    is_apart: bool = False
+    """Whether it works on a branch of its own, beside the checkout."""
     is_trusted: bool = False
     """Whether it may obey what is configured in the repository."""
 

@@ -81,6 +81,18 @@ def since(before: State | None, job: Job) -> Changes:
     return Changes(listed, _diffstat(here, before, after, listed))
 
 
+def between(job: Job, top: Path, base: str, tip: str) -> Changes:
+    """What differs between two commits of the repository at *top*. Never raises Rejected."""
+    here = replace(job, log=Path(os.devnull), directory=top, stop=lambda: False)
+    try:
+        names = _git(here, "diff", "--name-only", base, tip)
+        known = _git(here, "diff", "--stat", base, tip)
+    except (Rejected, CannotStart):
+        return Changes(None, None)
+    files = None if names is None else sorted(map(_unquoted, names.splitlines()))[:_MOST_LISTED]
+    return Changes(files, known)
+
+
 def _diffstat(job: Job, before: State, after: State, files: list[str]) -> str:
     if not files:
         return ""

@@ -6,15 +6,16 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from relay.protocol import Reason, Status
 from worker import process
 from worker.actions.base import Job, Outcome
-from worker.actions.claude_code import changes
+from worker.actions.claude_code import changes, worktree
 from worker.actions.claude_code.agent import CHANGES, Agent, Ask, Ended, Verdict
 from worker.actions.claude_code.changes import Changes
 from worker.actions.claude_code.watch import Watch
@@ -33,25 +34,34 @@ def perform(agent: Agent, ask: Ask, job: Job, timeout: float) -> Outcome:
     before = changes.look(job, files=ask.mode in CHANGES)
     if job.stop():
         return Outcome(Status.CANCELLED)
+    branch = None
+    if ask.is_apart:
+        with worktree.branched(job, before, ask) as branch:
+            watch, completed = _run(agent, program, ask, branch.job, timeout)
+        changed = branch.changed
+    else:
+        watch, completed = _run(agent, program, ask, job, timeout)
+        changed = changes.since(before, job) if ask.mode in CHANGES else Changes(None, None)
+    ended = Ended(ask, watch.results, watch.denied, watch.text, completed.returncode, completed.stderr)
+    verdict = agent.outcome(ended)
+    outcome = _outcome(verdict, watch, completed, ask, timeout)
+    data = _data(ask, verdict, watch, completed, changed)
+    # Without changes there is no branch.
+    data["branch"] = branch.name if branch and changed.files else None
+    headline = _headline(verdict, watch, changed) if outcome.status is Status.COMPLETED else None
+    job.note(_last_line(outcome, verdict, completed, ask, data))
+    return replace(outcome, output_data=data, headline=headline)
+
+
+def _run(agent: Agent, program: Path, ask: Ask, job: Job, timeout: float) -> tuple[Watch, Completed]:
     with _notes(job) as notes:
         if notes:
             job.note("The repository's CLAUDE.md is handed over as text.")
         call = agent.command(program, ask, notes)
         watch = Watch(agent, job)
-        completed = replace(job, stop=watch.stop).run(
-            call.argv,
-            timeout=timeout,
-            env=call.env,
-            manners=Manners(stdin=call.stdin, translate=watch.hear, farewell=call.farewell),
-        )
-    ended = Ended(ask, watch.results, watch.denied, watch.text, completed.returncode, completed.stderr)
-    verdict = agent.outcome(ended)
-    changed = changes.since(before, job) if ask.mode in CHANGES else Changes(None, None)
-    outcome = _outcome(verdict, watch, completed, ask, timeout)
-    data = _data(ask, verdict, watch, completed, changed)
-    headline = _headline(verdict, watch, changed) if outcome.status is Status.COMPLETED else None
-    job.note(_last_line(outcome, verdict, completed, ask, changed))
-    return replace(outcome, output_data=data, headline=headline)
+        manners = Manners(stdin=call.stdin, translate=watch.hear, farewell=call.farewell)
+        running = replace(job, stop=watch.stop)
+        return watch, running.run(call.argv, timeout=timeout, env=call.env, manners=manners)
 
 
 def _outcome(verdict: Verdict, watch: Watch, completed: Completed, ask: Ask, timeout: float) -> Outcome:
@@ -77,7 +87,7 @@ _ENDED = {Ending.TIMED_OUT: "timed_out", Ending.STOPPED: "stopped", Ending.TOO_M
 
 def _data(
     ask: Ask, verdict: Verdict, watch: Watch, completed: Completed, changed: Changes
-) -> dict[str, object]:
+) -> dict[str, Any]:  # Any: JSON
     was_stopped = completed.ending is not Ending.EXITED and not watch.has_lingered
     return {
         "ended": _ENDED[completed.ending] if was_stopped else verdict.ended,
@@ -107,15 +117,18 @@ def _headline(verdict: Verdict, watch: Watch, changed: Changes) -> str:
     return " ".join(parts)[:200]
 
 
-def _last_line(outcome: Outcome, verdict: Verdict, completed: Completed, ask: Ask, changed: Changes) -> str:
+def _last_line(
+    outcome: Outcome, verdict: Verdict, completed: Completed, ask: Ask, data: Mapping[str, Any]
+) -> str:
     """The end of the log, with all that somebody needs who sees nothing else."""
+    files, diffstat = data["files_changed"], data["diffstat"]
     parts = [f"{outcome.status} after {completed.seconds:.0f} s"]
     parts += [_count(verdict.turns, "turn")] if verdict.turns is not None else []
     parts += [f"${verdict.cost_usd:.4f}"] if verdict.cost_usd is not None else []
-    parts += [f"{_count(len(changed.files), 'file')} changed"] if changed.files is not None else []
+    parts += [f"{_count(len(files), 'file')} changed"] if files is not None else []
+    parts += [f"branch {data['branch']}"] if data["branch"] else []
     parts += [f"session {ask.session}"] if verdict.ended != "unknown_session" else []
-    stat_lines = f"{changed.diffstat.rstrip()}\n" if changed.diffstat else ""
-    return f"{stat_lines}── {' · '.join(parts)}"
+    return f"{(diffstat or '')}── {' · '.join(parts)}"
 
 
 def _count(number: int, unit: str) -> str:
