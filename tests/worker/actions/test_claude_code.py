@@ -14,9 +14,10 @@ import pytest
 from relay.protocol import Reason, Status
 from tests.chain import git, is_alive, wait_until
 from worker import actions
-from worker.actions.base import Outcome
-from worker.actions.claude_code import ClaudeCode, cli, watch
+from worker.actions.base import Job, Outcome
+from worker.actions.claude_code import ClaudeCode, agent, cli, watch
 from worker.actions.claude_code.cli import PASSED
+from worker.actions.claude_code.work import perform
 
 Ask = Callable[..., Any]
 Fake = Callable[..., Path]
@@ -174,6 +175,28 @@ def test_only_what_it_needs_of_its_owners_environment_is_passed_on(
     ask()
     assert json.loads((program.parent / "env").read_text())["CLAUDE_CODE_MAX_RETRIES"] == "4"
     assert not {name for name in PASSED if name.startswith(("LD_", "GIT_", "PYTHON", "NODE_OPTIONS"))}
+
+
+def test_where_git_must_not_be_used_it_is_not_started_either(
+    fake: Fake, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise actions.Rejected("The git configuration sets filter.x.clean")
+
+    monkeypatch.setattr("worker.actions.git.Git.run", refuse)
+    program = fake("result()")
+    for mode in ("review", "edit"):
+        assert ask(mode=mode) == "The git configuration sets filter.x.clean"
+    assert not (program.parent / "argv").exists()
+
+
+def test_what_git_says_no_to_afterwards_does_not_take_the_result_away(
+    fake: Fake, ask: Ask, project: Path
+) -> None:
+    fake("import shutil; shutil.rmtree('.git'); result('It is gone.')")
+    done = ask(mode="full")
+    assert (done.status, done.output_data["files_changed"]) == (Status.COMPLETED, None)
+    assert done.headline == "It is gone."
 
 
 def test_a_trusted_project_brings_its_own_settings(fake: Fake, ask: Ask, project: Path) -> None:
@@ -492,3 +515,31 @@ def test_it_costs_little_more_than_the_program_itself(fake: Fake, ask: Ask) -> N
         ask()
         times.append(time.monotonic() - begun)
     assert min(times) < 1
+
+
+class Parrot:
+    """Another assistant, to see that it needs nothing but an adapter."""
+
+    name = "Parrot"
+
+    def probe(self, job: Job) -> Path:
+        return Path("/bin/cat")
+
+    def command(self, program: Path, ask: agent.Ask, notes: Path | None) -> agent.Call:
+        words = f"say {ask.prompt}\n"
+        return agent.Call((str(program),), words.encode(), {}, ((signal.SIGINT, 1.0),))
+
+    def parse(self, line: str, directory: str) -> list[agent.Event]:
+        return [agent.Event(agent.Kind.TEXT, line.removeprefix("say "))]
+
+    def outcome(self, ended: agent.Ended) -> agent.Verdict:
+        return agent.Verdict("success", answer=ended.text)
+
+
+def test_another_assistant_is_one_more_adapter(project: Path, tmp_path: Path) -> None:
+    job = Job(project, project, tmp_path / "log", "parrot:1-1", lambda: False)
+    done = perform(Parrot(), agent.Ask("Good morning", "review", "5"), job, 10)
+    assert (done.status, done.headline, done.output_data["answer"]) == (
+        Status.COMPLETED, "Good morning", "Good morning",
+    )  # fmt: skip
+    assert log(tmp_path).startswith("Good morning\n── completed after 0 s · session 5\n")
