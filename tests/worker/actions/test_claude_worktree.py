@@ -148,3 +148,4 @@ def test_the_real_one_works_there_and_goes_on(ask: Ask, api: Api, project: Path)
     again = ask("Is it there?", mode="edit", isolation="worktree", session=first["session_id"]).output_data
     assert "made.txt" in api.texts()
     assert (again["files_changed"], again["ended"]) == ([], "success")
+    assert again["branch"] == first["branch"]

@@ -46,8 +46,7 @@ def perform(agent: Agent, ask: Ask, job: Job, timeout: float) -> Outcome:
     verdict = agent.outcome(ended)
     outcome = _outcome(verdict, watch, completed, ask, timeout)
     data = _data(ask, verdict, watch, completed, changed)
-    # Without changes there is no branch.
-    data["branch"] = branch.name if branch and changed.files else None
+    data["branch"] = branch.name if branch and branch.is_kept else None
     headline = _headline(verdict, watch, changed) if outcome.status is Status.COMPLETED else None
     job.note(_last_line(outcome, verdict, completed, ask, data))
     return replace(outcome, output_data=data, headline=headline)

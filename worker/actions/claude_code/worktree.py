@@ -44,6 +44,8 @@ class Branch:
 
     name: str
     job: Job
+    is_kept: bool = True
+    """Whether it is still there: a new one on which nothing happened is deleted."""
     changed: Changes = field(default=Changes(None, None))
 
 
@@ -82,6 +84,7 @@ def branched(job: Job, before: State | None, ask: Ask) -> Iterator[Branch]:
         git("worktree", "prune")
         if is_new and tip == base:
             git("branch", "-D", name)
+            branch.is_kept = False
         branch.changed = changes.between(job, before.top, base, tip)
 
 
