@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from worker import process
 from worker.actions.base import Job
 from worker.actions.claude_code import outcome, stream
 from worker.actions.claude_code.agent import Ask, Call, Ended, Event, Mode, Verdict
+from worker.environment import environment as of_every_program
 from worker.manners import Farewell
 from worker.policy import Rejected
 from worker.process import CannotStart
@@ -144,7 +144,7 @@ def _message(prompt: str) -> bytes:
 
 def _find() -> Path:
     places = [str(Path(place).expanduser()) for place in _PLACES]
-    found = shutil.which("claude", path=":".join([process.environment()["PATH"], *places]))
+    found = shutil.which("claude", path=":".join([of_every_program()["PATH"], *places]))
     if found is None:
         raise Rejected(
             "Claude Code is not installed on this machine: there is no claude on the worker's PATH; "
