@@ -270,14 +270,16 @@ def test_a_limit_of_turns_can_be_gone_beyond(ask: Ask, api: Api) -> None:
     assert (again.status, "pwd" in api.texts()) == (Status.COMPLETED, True)
 
 
-def test_a_budget_is_kept(ask: Ask, api: Api, project: Path) -> None:
+def test_a_budget_is_kept(ask: Ask, api: Api) -> None:
+    # Whether the tool is still started is the CLI's affair: it looks at the costs after the answer,
+    # and begins with the tools while that comes in.
     command = {"command": "touch made.txt"}
     api.plays(Answer("I begin.", (("Bash", command),), output_tokens=100_000))
     done = ask(max_budget_usd=0.5, mode="edit")
     assert (done.status, done.output_data["ended"]) == (Status.FAILED, "max_budget")
     assert "budget of $0.5" in done.error
     assert (done.output_data["cost_usd"] > 0.5, done.output_data["answer"]) == (True, "I begin.")
-    assert not (project / "made.txt").exists()
+    assert len(api.requests) == 1
 
 
 def test_a_model_can_be_named(ask: Ask, api: Api) -> None:
