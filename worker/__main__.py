@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import sys
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from relay.protocol import explain
@@ -18,6 +20,7 @@ from worker import descendants, models, moves, recovery
 from worker.clock import steady_clock, wall_clock
 from worker.policy import PolicyFile
 from worker.process import Guardian
+from worker.redact import Redactor, known_secrets
 from worker.reporter import Reporter
 from worker.runner import Runner
 from worker.schema import open_database
@@ -58,7 +61,9 @@ def work(settings: Settings, queue: Queue) -> None:
     guardian = Guardian(marker)
     reporter = Reporter(settings)
     steady = steady_clock()
-    runner = Runner(PolicyFile(settings.policy_path), reporter, marker, steady=steady)
+    secrets = known_secrets(dotenv_values(".env")) | known_secrets(os.environ)
+    policy = PolicyFile(settings.policy_path)
+    runner = Runner(policy, reporter, marker, Redactor(secrets), steady=steady)
     recovery.recover(queue, recovery.marker_of(settings.sqlite_path), wall_clock())
     reporter.start()
     facts = (queue, settings, guardian, steady)

@@ -67,6 +67,8 @@ class Verdict:
     """Why a person must say yes first; None when nobody need."""
     expire_s: float = 0.0
     """How long that question stands."""
+    most_bytes: int = 0
+    """How much it may print."""
     admission: Admission | None = None
     """None when it may not run."""
 
@@ -103,7 +105,8 @@ def judge(
     except Rejected as refusal:
         return Verdict(json.dumps(dict(params), ensure_ascii=False), refusal=str(refusal))
     asks = policy.needs_approval(today, found.action.scope, age_s)
-    return Verdict(found.action.preview, None, asks, today.approval.expire_s, found)
+    most_bytes = today.limits.max_output_mb * 1_048_576
+    return Verdict(found.action.preview, None, asks, today.approval.expire_s, most_bytes, found)
 
 
 def _check_room(rules: Policy, waiting: int) -> None:

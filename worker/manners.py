@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from signal import Signals
 from typing import IO
 
+from worker.redact import Redactor
+
+MAX_OUTPUT_BYTES = 64 * 1_048_576
+"""More than this would fill the disk in the end."""
 Farewell = tuple[tuple[Signals, float], ...]
 """Signals, and for how many seconds each may be obeyed before the next."""
 
@@ -23,6 +27,10 @@ class Manners:
     translate: Callable[[str], str] | None = None
     """What each line of its stdout, without the newline, becomes in the log and in
     `Completed.stdout`. It must not raise."""
+    redactor: Redactor | None = None
+    """Takes secrets out of what it prints; None: nothing is taken out."""
+    most_bytes: int = MAX_OUTPUT_BYTES
+    """If it prints more it is stopped."""
     farewell: Farewell = ()
     """How it is asked to end; SIGKILL follows. Empty: SIGTERM and `worker.process.GRACE_S`."""
 

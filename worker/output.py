@@ -5,12 +5,26 @@ from __future__ import annotations
 import codecs
 import os
 import select
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
+
+from worker.manners import ORDINARY, Manners
 
 KEPT_CHARS = 100_000
 """Of each stream this much is kept for the record, half from the start and half from the end."""
 _CHUNK_BYTES = 65_536
+
+
+@contextmanager
+def open_log(path: Path) -> Iterator[int]:
+    """The file at *path*, to append to; made for its owner only."""
+    sink = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        yield sink
+    finally:
+        os.close(sink)
 
 
 class Reader:
@@ -21,16 +35,18 @@ class Reader:
         streams: Mapping[str, IO[bytes]],
         sink: int,
         wake: int | None = None,
-        translate: Callable[[str], str] | None = None,
+        manners: Manners = ORDINARY,
     ) -> None:
         """Read *streams* by name and append to the open file *sink*. When the descriptor *wake*
-        becomes readable, a `read` that waits returns; once. With *translate*, each line of stdout,
-        however long, is replaced by what it says instead."""
+        becomes readable, a `read` that waits returns; once. What is kept is what *manners* make of
+        what is printed."""
         self._poll = select.poll()
         self._sink = sink
         self._open: dict[int, tuple[str, codecs.IncrementalDecoder]] = {}
         self._kept = {name: _HeadAndTail() for name in streams}
-        self._lines = _Lines(translate) if translate else None
+        self._lines = _Lines(manners.translate) if manners.translate else None
+        # One for each stream: a secret may be split between two reads.
+        self._clean = {name: manners.redactor.stream() for name in streams} if manners.redactor else {}
         self.total_bytes = 0
         for name, stream in streams.items():
             # Each stream has its own decoder: a character may be split between two reads.
@@ -74,6 +90,8 @@ class Reader:
     def _keep(self, name: str, text: str, *, is_last: bool) -> None:
         if self._lines is not None and name == "stdout":
             text = self._lines.translated(text, is_last=is_last)
+        if stream := self._clean.get(name):
+            text = stream.feed(text) + (stream.end() if is_last else "")
         if text:
             self._kept[name].add(text)
             os.write(self._sink, text.encode())

@@ -11,8 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -20,10 +20,8 @@ from typing import IO, Self
 
 from worker import descendants, marks
 from worker.manners import ORDINARY, Farewell, Manners
-from worker.output import Reader
+from worker.output import Reader, open_log
 
-MAX_OUTPUT_BYTES = 64 * 1_048_576
-"""A program that prints more is stopped: it would fill the disk."""
 GRACE_S = 1.0
 """Between SIGTERM and SIGKILL."""
 DRAIN_S = 1.0
@@ -71,17 +69,17 @@ def run(
     """Run *argv* in *cwd* with exactly *env*, append what it prints to *log* as it comes, and
     return when it and everything it started has ended.
 
-    *marker* is unique to this run. *stop* is asked ten times a second; when it says True, or
-    after *timeout* seconds, the whole tree gets SIGTERM and after GRACE_S SIGKILL, unless
-    *manners* say otherwise. Raises CannotStart."""
+    *marker* is unique to this run. *stop* is asked ten times a second; when it says True, after
+    *timeout* seconds, or when it prints more than *manners* allow, the whole tree gets SIGTERM and
+    after GRACE_S SIGKILL, unless *manners* say otherwise. Raises CannotStart."""
     started = time.monotonic()
     with (
-        _open_log(log) as sink,
+        open_log(log) as sink,
         manners.readable() as source,
         _Program(argv, cwd, env, marker, source) as program,
     ):
-        reader = Reader(program.streams, sink, program.exit_fd, manners.translate)
-        ending = _follow(program, reader, started + timeout, stop)
+        reader = Reader(program.streams, sink, program.exit_fd, manners)
+        ending = _follow(program, reader, started + timeout, stop, manners.most_bytes)
         if ending is not Ending.EXITED or reader.is_open or descendants.anyone_left(marker, program.pid):
             # Whoever has last words of its own is listened to meanwhile: a full pipe would hold it up.
             program.end_tree(manners.farewell, reader.read if manners.farewell else time.sleep)
@@ -90,14 +88,16 @@ def run(
         return Completed(ending, status, reader.text("stdout"), reader.text("stderr"), seconds)
 
 
-def _follow(program: _Program, reader: Reader, deadline: float, stop: Callable[[], bool]) -> Ending:
+def _follow(
+    program: _Program, reader: Reader, deadline: float, stop: Callable[[], bool], most_bytes: int
+) -> Ending:
     """Read until the program has ended, or until it must be ended."""
     while not program.has_ended():
         if time.monotonic() >= deadline:
             return Ending.TIMED_OUT
         if stop():
             return Ending.STOPPED
-        if reader.total_bytes > MAX_OUTPUT_BYTES:
+        if reader.total_bytes > most_bytes:
             return Ending.TOO_MUCH_OUTPUT
         # With both streams at their end it is ending; where nothing tells us that, ask again soon.
         is_told = reader.is_open or program.exit_fd is not None
@@ -105,7 +105,7 @@ def _follow(program: _Program, reader: Reader, deadline: float, stop: Callable[[
     # What the program itself printed is in the pipes already; a background process that
     # holds them, perhaps for hours, gets a moment only.
     drained = time.monotonic() + DRAIN_S
-    while reader.is_open and time.monotonic() < drained and reader.total_bytes <= MAX_OUTPUT_BYTES:
+    while reader.is_open and time.monotonic() < drained and reader.total_bytes <= most_bytes:
         reader.read(_LOOK_S)
     return Ending.EXITED
 
@@ -202,15 +202,6 @@ def _has_ended(child: subprocess.Popen[bytes]) -> bool:
         return child.poll() is not None
     # Not reaped yet: its id and its group stay its own until everything else has ended.
     return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-@contextmanager
-def _open_log(path: Path) -> Iterator[int]:
-    sink = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        yield sink
-    finally:
-        os.close(sink)
 
 
 class Guardian:

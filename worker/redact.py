@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heapreplace
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 from relay.protocol import parse_keys
@@ -77,6 +78,14 @@ class Redactor:
         """*text* without secrets, in linear time."""
         stream = self.stream()
         return stream.feed(text) + stream.end()
+
+    def clean_json(self, value: Any) -> Any:  # Any: JSON
+        """*value* with every text in it cleaned, at whatever depth."""
+        if isinstance(value, str):
+            return self.clean(value)
+        if isinstance(value, Mapping):
+            return {key: self.clean_json(one) for key, one in value.items()}
+        return [self.clean_json(one) for one in value] if isinstance(value, list | tuple) else value
 
     def stream(self) -> Stream:
         """For one stream of output; two streams must not share one."""

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from relay.protocol import Reason, Status
@@ -17,6 +18,7 @@ from worker.admission import Verdict, judge
 from worker.clock import wall_clock
 from worker.policy import PolicyFile, Rejected
 from worker.process import CannotStart
+from worker.redact import Redactor
 from worker.reporter import Reporter
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 CHANGED = "What would run is not what was approved: policy or folders changed meanwhile; say it again"
 LOOK_S = 0.3
 """How often a running task looks whether somebody asked to stop it."""
+_PRINTED = ("stdout", "stderr")
 RETRY_S = (0.5, 5.0)
 """The first and the longest pause before a result is recorded that could not be."""
 
@@ -36,14 +39,17 @@ class Runner:
         policy: PolicyFile,
         reporter: Reporter,
         marker: str,
+        redactor: Redactor,
         now: Callable[[], datetime] = wall_clock,
         steady: Callable[[], datetime] | None = None,
     ) -> None:
         """*marker* is this worker's own; every program it starts carries it in its environment.
+        What *redactor* recognises is stored nowhere.
         *now* is for what people read, *steady* for deadlines (`worker.clock`)."""
         self._policy = policy
         self._reporter = reporter
         self._marker = marker
+        self._redactor = redactor
         self._now = now
         self._steady = steady or now
         self._stopping = threading.Event()
@@ -78,7 +84,7 @@ class Runner:
             moves.ask_approval(task, until, **verdict.columns())
         elif claimed := moves.claim(task.id, self._marker, self._now(), self._steady()):
             log.info("Task %s starts (attempt %d).", claimed.id, claimed.attempt)
-            self._record(claimed, self._attempt(claimed, verdict))
+            self._record(claimed, self._without_secrets(self._attempt(claimed, verdict)))
         following = lanes.next_in(task.lane) if task.lane else None
         self._reporter.wake()
         return following.id if following else None
@@ -104,6 +110,8 @@ class Runner:
                 stop=self._stop_for(task),
                 roots=admission.roots,
                 is_trusted=admission.place.project.trust_repo_config,
+                redactor=self._redactor,
+                most_bytes=verdict.most_bytes,
                 tools=admission.place.project.claude_tools,
             )
             return admission.action.run(job)
@@ -115,6 +123,18 @@ class Runner:
             # The edge of the worker's loop: a fault in an action must end its task, not its thread.
             log.exception("Task %s met a fault of ours.", task.id)
             return Outcome(Status.FAILED, Reason.ERROR, "A fault of ours; the worker's log has the details")
+
+    def _without_secrets(self, outcome: Outcome) -> Outcome:
+        """*outcome* as it may be stored and told; what was printed was cleaned as it came."""
+        clean = self._redactor.clean_json
+        printed = {name: outcome.output_data[name] for name in _PRINTED if name in outcome.output_data}
+        rest = {name: value for name, value in outcome.output_data.items() if name not in printed}
+        return replace(
+            outcome,
+            error=clean(outcome.error),
+            headline=clean(outcome.headline),
+            output_data={**printed, **clean(rest)},
+        )
 
     def _stop_for(self, task: models.Task) -> Callable[[], bool]:
         """What the running program's module asks ten times a second; the row only now and then."""

@@ -15,6 +15,7 @@ from worker import models, moves
 from worker.inbox import CannotApprove, Inbox
 from worker.models import Task
 from worker.policy import PolicyFile
+from worker.redact import Redactor
 from worker.reporter import Reporter
 from worker.runner import CHANGED, Runner
 from worker.settings import Settings
@@ -51,7 +52,7 @@ def desk(records: Path, queue: Queue, policy_path: Path, clock: Clock) -> Inbox:
 @pytest.fixture
 def runner(records: Path, policy_path: Path, clock: Clock) -> Runner:
     reporter = Reporter(Settings.read({"MACHINE_KEY": MACHINE_KEY}))
-    return Runner(PolicyFile(policy_path), reporter, "approval-test", clock)
+    return Runner(PolicyFile(policy_path), reporter, "approval-test", Redactor(()), clock)
 
 
 def ask(desk: Inbox, command: str = "echo done", *, age_s: float = 0.0) -> Task:

@@ -17,7 +17,9 @@ import pytest
 from tests.chain import ROOT, is_alive, wait_until
 from worker import descendants, marks, process
 from worker.environment import environment
+from worker.manners import Manners
 from worker.process import CannotStart, Completed, Ending, run
+from worker.redact import Redactor
 
 MARKER = f"test-{os.getpid()}"
 Left = Callable[[str], list[int]]
@@ -198,14 +200,30 @@ def test_the_caller_can_stop_it(tmp_path: Path, leftovers: Left) -> None:
     assert leftovers(MARKER) == []
 
 
-def test_a_program_that_would_fill_the_disk_is_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process, "MAX_OUTPUT_BYTES", 2_000_000)
-    done = begin(tmp_path, ["yes"])
+def test_a_program_that_would_fill_the_disk_is_stopped(tmp_path: Path) -> None:
+    done = begin(tmp_path, ["yes"], manners=Manners(most_bytes=2_000_000))
     assert done.ending is Ending.TOO_MUCH_OUTPUT
     assert (tmp_path / "log").stat().st_size < 10_000_000
     assert "characters left out" in done.stdout
+
+
+def test_a_secret_is_nowhere_though_it_comes_in_two_pieces(tmp_path: Path) -> None:
+    code = "printf 'key is hush-this'; sleep 0.2; echo '-is-secret.'; printf '%s' hush-this-is-secret >&2"
+    done = sh(tmp_path, code, manners=Manners(redactor=Redactor(["hush-this-is-secret"])))
+    assert (done.stdout, done.stderr) == ("key is [redacted].\n", "[redacted]")
+    assert "hush" not in (tmp_path / "log").read_text()
+
+
+def test_a_line_without_an_end_is_in_the_log_at_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    seen = lambda: log.exists() and log.read_text() == "45 %"  # noqa: E731
+    done = sh(
+        tmp_path,
+        "printf '45 %%'; sleep 300",
+        manners=Manners(redactor=Redactor(["hush-this-is-secret"])),
+        stop=seen,
+    )
+    assert done.ending is Ending.STOPPED
 
 
 def test_a_lot_of_output_before_the_end_arrives_whole(tmp_path: Path) -> None:

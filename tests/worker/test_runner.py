@@ -22,7 +22,8 @@ from worker import marks, models, moves, process
 from worker.inbox import Inbox
 from worker.models import Task
 from worker.policy import PolicyFile
-from worker.reporter import Reporter
+from worker.redact import Redactor
+from worker.reporter import Reporter, report_of
 from worker.runner import Runner
 from worker.settings import Settings
 
@@ -34,7 +35,7 @@ MARKER = f"runner-{os.getpid()}"
 def runner(records: Path, policy_path: Path) -> Iterator[Runner]:
     # Never started: what it is woken for is looked at by its bell.
     reporter = Reporter(Settings.read({"MACHINE_KEY": MACHINE_KEY}))
-    yield Runner(PolicyFile(policy_path), reporter, MARKER, lambda: NOW)
+    yield Runner(PolicyFile(policy_path), reporter, MARKER, Redactor(["hush-this-is-secret"]), lambda: NOW)
     assert marks.marked(MARKER) == []
 
 
@@ -242,6 +243,19 @@ def test_tasks_of_a_project_that_allows_it_run_beside_each_other(
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda one: in_thread(runner, one).join(20), ["a", "b"]))
     assert {get("a").status, get("b").status} == {Status.COMPLETED}
+
+
+def test_no_secret_is_in_the_record_the_log_or_the_report(
+    runner: Runner, accept: Accept, project: Path
+) -> None:
+    (project / "leak.sh").write_text("echo hush-this-is-secret; echo ghp_" + "a1B2" * 9 + " >&2; exit 1\n")
+    accept("t", command="sh leak.sh")
+    runner.run("t")
+    everything = json.dumps(vars(get())["__data__"], default=str) + models.output_path(get()).read_text()
+    everything += report_of(get()).model_dump_json()
+    assert "hush" not in everything
+    assert "a1B2" not in everything
+    assert everything.count("[redacted]") >= 6
 
 
 def test_output_that_is_not_text_is_recorded_and_reported(runner: Runner, accept: Accept) -> None:

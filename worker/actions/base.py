@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from relay.protocol import Reason, Status
 from worker import process
 from worker.environment import environment
-from worker.manners import ORDINARY, Manners
+from worker.manners import MAX_OUTPUT_BYTES, ORDINARY, Manners
+from worker.output import open_log
 from worker.policy import Policy
 from worker.process import Completed, Ending
+from worker.redact import Redactor
 
 MAX_TIMEOUT_S = 7_200.0
+TOO_MUCH = "more than max_output_mb in policy.toml allows"
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,10 @@ class Job:
     """Further directories of this machine in which the same is allowed."""
     is_trusted: bool = False
     """Whether the project's owner trusts what is configured in the repository itself."""
+    redactor: Redactor | None = None
+    """Takes secrets out of what programs print; None: nothing is taken out."""
+    most_bytes: int = MAX_OUTPUT_BYTES
+    """A program that prints more is stopped."""
     tools: tuple[str, ...] = ()
     """What the project's owner lets an assistant use without asking, besides what its mode allows."""
 
@@ -68,13 +75,13 @@ class Job:
             marker=self.marker,
             timeout=timeout,
             stop=self.stop,
-            manners=manners,
+            manners=replace(manners, redactor=self.redactor, most_bytes=self.most_bytes),
         )
 
     def note(self, line: str) -> None:
         """Add a line of our own to what the attempt printed."""
-        with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "wb") as log:
-            log.write(f"{line}\n".encode())
+        with open_log(self.log) as sink:
+            os.write(sink, f"{self.redactor.clean(line) if self.redactor else line}\n".encode())
 
 
 class Action(BaseModel):
@@ -130,8 +137,7 @@ def outcome_of(completed: Completed, timeout: float, headline: str | None = None
         error = f"It ran longer than {timeout:g} seconds and was stopped; a longer timeout may be given"
         return Outcome(Status.FAILED, Reason.TIMED_OUT, error, None, output_data)
     if completed.ending is Ending.TOO_MUCH_OUTPUT:
-        limit = process.MAX_OUTPUT_BYTES // 1_048_576
-        error = f"It printed more than {limit} MiB and was stopped"
+        error = f"It printed {TOO_MUCH} and was stopped"
         return Outcome(Status.FAILED, Reason.ERROR, error, None, output_data)
     if completed.ending is Ending.STOPPED:
         return Outcome(Status.CANCELLED, output_data=output_data)

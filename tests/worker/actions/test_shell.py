@@ -11,12 +11,13 @@ import pytest
 from relay.protocol import DEFAULT_TTL_S, Command, Reason, Status
 from tests.chain import MACHINE_KEY
 from tests.worker.conftest import NOW
-from worker import actions, models, process
+from worker import actions, models
 from worker.actions.base import Outcome
 from worker.actions.shell import Shell
 from worker.inbox import Inbox
 from worker.models import Task
 from worker.policy import NamedCommand, Policy, PolicyFile
+from worker.redact import Redactor
 from worker.reporter import Reporter
 from worker.runner import Runner
 from worker.settings import Settings
@@ -64,11 +65,12 @@ def test_time_is_up(do: Do) -> None:
     assert outcome.output_data["stdout"] == "begun\n"
 
 
-def test_too_much_output_is_an_error(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "MAX_OUTPUT_BYTES", 1_048_576)
-    outcome = do("shell", command=["yes"])
-    assert (outcome.status, outcome.reason) == (Status.FAILED, Reason.ERROR)
-    assert "1 MiB" in str(outcome.error)
+def test_too_much_output_is_an_error(records: Path, queue: Queue, policy_path: Path) -> None:
+    policy_path.write_text(policy_path.read_text() + "[limits]\nmax_output_mb = 1\n")
+    task = run(policy_path, queue, command=["yes"])
+    assert (task.status, task.reason) == (Status.FAILED, Reason.ERROR)
+    assert "more than max_output_mb in policy.toml allows" in str(task.error)
+    assert 1_000_000 < models.output_path(task).stat().st_size < 20_000_000
 
 
 def test_what_is_spoken_of_wild_output_is_short(do: Do) -> None:
@@ -136,7 +138,8 @@ def run(policy_path: Path, queue: Queue, **params: object) -> Task:
     policy = PolicyFile(policy_path)
     asked = Command(task_id="n", action_type="shell", params=params)
     Inbox(queue, policy, lambda: NOW).accept(asked, caller="phone", expires_in=DEFAULT_TTL_S)
-    Runner(policy, Reporter(Settings.read({"MACHINE_KEY": MACHINE_KEY})), "named", lambda: NOW).run("n")
+    reporter = Reporter(Settings.read({"MACHINE_KEY": MACHINE_KEY}))
+    Runner(policy, reporter, "named", Redactor(()), lambda: NOW).run("n")
     task = models.get("n")
     assert task is not None
     return task

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.protocol import Reason, Status
-from worker import process
-from worker.actions.base import Job, Outcome
+from worker.actions.base import TOO_MUCH, Job, Outcome
 from worker.actions.claude_code import changes, worktree
 from worker.actions.claude_code.agent import CHANGES, Agent, Ask, Ended, Verdict
 from worker.actions.claude_code.changes import Changes
@@ -72,7 +71,7 @@ def _outcome(verdict: Verdict, watch: Watch, completed: Completed, ask: Ask, tim
             Status.FAILED, Reason.TIMED_OUT, f"{error}; a longer timeout may be given, and {go_on}"
         )
     if completed.ending is Ending.TOO_MUCH_OUTPUT:
-        error = f"It printed more than {process.MAX_OUTPUT_BYTES // 1_048_576} MiB and was stopped; {go_on}"
+        error = f"It printed {TOO_MUCH} and was stopped; {go_on}"
         return Outcome(Status.FAILED, Reason.ERROR, error)
     if completed.ending is Ending.STOPPED and not watch.has_lingered:
         return Outcome(Status.CANCELLED)

@@ -22,6 +22,7 @@ from worker.actions.git.headlines import headline
 from worker.actions.git.parse import Verdict, classify
 from worker.actions.git.reference import notes
 from worker.actions.git.repository import Repository, at, find, has_hooks, nested
+from worker.output import open_log
 from worker.policy import Rejected
 from worker.process import Completed
 
@@ -136,7 +137,7 @@ def _ask(job: Job, verdict: Verdict, words: tuple[str, ...]) -> tuple[int, str, 
     # Not into the task's log: configuration may hold passwords. LC_ALL=C: in other locales a name
     # that is no text in it would escape every pattern.
     env = {**environment(verdict, None), "LC_ALL": "C"}
-    quiet = replace(job, log=_NOWHERE, stop=lambda: False)
+    quiet = replace(job, log=_NOWHERE, stop=lambda: False, redactor=None)
     done = quiet.run(("git", *words), timeout=10, env=env)
     return done.returncode, done.stdout, done.stderr
 
@@ -185,10 +186,8 @@ def _run(job: Job, verdict: Verdict, timeout: float, env: Mapping[str, str]) -> 
     # Addresses of remotes may hold passwords, which must not even get into the log.
     completed = replace(job, log=_NOWHERE).run(verdict.argv, timeout=timeout, env=env)
     clean = replace(completed, stdout=_without_passwords(completed.stdout))
-    with os.fdopen(
-        os.open(job.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w", encoding="utf-8"
-    ) as log:
-        log.write(clean.stdout + clean.stderr)
+    with open_log(job.log) as log:
+        os.write(log, (clean.stdout + clean.stderr).encode())
     return clean
 
 
