@@ -112,7 +112,6 @@ class Runner:
                 is_trusted=admission.place.project.trust_repo_config,
                 redactor=self._redactor,
                 most_bytes=verdict.most_bytes,
-                tools=admission.place.project.claude_tools,
             )
             return admission.action.run(job)
         except (Rejected, CannotStart) as refusal:

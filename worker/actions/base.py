@@ -55,8 +55,6 @@ class Job:
     """Takes secrets out of what programs print; None: nothing is taken out."""
     most_bytes: int = MAX_OUTPUT_BYTES
     """A program that prints more is stopped."""
-    tools: tuple[str, ...] = ()
-    """What the project's owner lets an assistant use without asking, besides what its mode allows."""
 
     def run(
         self,

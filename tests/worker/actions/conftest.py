@@ -67,7 +67,7 @@ def ask(project: Path, tmp_path: Path, leftovers: Callable[[str], list[int]]) ->
     running afterwards."""
 
     def _ask(prompt: str = "Look at it", *, directory: Path | None = None, **params: Any) -> Outcome | str:
-        given = {name: params.pop(name) for name in ("stop", "is_trusted", "tools") if name in params}
+        given = {name: params.pop(name) for name in ("stop", "is_trusted") if name in params}
         job = Job(
             root=project, directory=directory or project, log=tmp_path / "log",
             marker=f"{CLAUDE}:{uuid.uuid4()}",

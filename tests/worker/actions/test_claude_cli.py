@@ -130,7 +130,7 @@ def test_full_may_do_anything_but_not_as_root(
 def test_a_tool_that_the_machine_allows_runs_without_asking(ask: Ask, api: Api, project: Path) -> None:
     (project / "Makefile").write_text("greet:\n\t@echo hello > greeted\nother:\n\t@echo x > other\n")
     api.plays(uses("Bash", command="make greet"), uses("Bash", command="make other"), says("Done."))
-    done = ask(allowed_tools=["Bash(make greet)"], tools=("Bash(make greet)",))
+    done = ask(allowed_tools=["Bash(make greet)"])
     assert ((project / "greeted").exists(), (project / "other").exists()) == (True, False)
     assert done.output_data["denied"] == ["Bash make other"]
 

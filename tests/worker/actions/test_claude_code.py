@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -14,10 +15,12 @@ import pytest
 from relay.protocol import Reason, Status
 from tests.chain import git, is_alive, wait_until
 from worker import actions
-from worker.actions.base import Job, Outcome
+from worker.actions.base import Action, Job, Outcome
 from worker.actions.claude_code import ClaudeCode, agent, cli, watch
 from worker.actions.claude_code.cli import PASSED
 from worker.actions.claude_code.work import perform
+from worker.admission import admit
+from worker.policy import Policy, Project
 
 Ask = Callable[..., Any]
 Fake = Callable[..., Path]
@@ -177,17 +180,17 @@ def test_only_what_it_needs_of_its_owners_environment_is_passed_on(
     assert not {name for name in PASSED if name.startswith(("LD_", "GIT_", "PYTHON", "NODE_OPTIONS"))}
 
 
+@pytest.mark.parametrize("mode", ["review", "edit"])
 def test_where_git_must_not_be_used_it_is_not_started_either(
-    fake: Fake, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    fake: Fake, ask: Ask, project: Path, mode: str
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise actions.Rejected("The git configuration sets filter.x.clean")
-
-    monkeypatch.setattr("worker.actions.git.Git.run", refuse)
+    git(project, "config", "filter.x.clean", "touch ran; cat")
+    (project / ".gitattributes").write_text("* filter=x\n")
     program = fake("result()")
-    for mode in ("review", "edit"):
-        assert ask(mode=mode) == "The git configuration sets filter.x.clean"
+    assert "sets filter.x.clean" in ask(mode=mode)
     assert not (program.parent / "argv").exists()
+    assert not (project / "ran").exists()
+    assert ask(mode=mode, is_trusted=True).status is Status.COMPLETED
 
 
 def test_what_git_says_no_to_afterwards_does_not_take_the_result_away(
@@ -261,16 +264,25 @@ def test_a_claude_md_that_is_no_file_of_the_project_is_left_alone(
     ],
 )  # fmt: skip
 def test_a_tool_that_the_machine_does_not_allow_is_refused(
-    fake: Fake, ask: Ask, tools: list[str], allowed: tuple[str, ...], words: str
+    project: Path, tools: list[str], allowed: tuple[str, ...], words: str
 ) -> None:
-    program = fake("result()")
-    assert words in ask(allowed_tools=tools, tools=allowed)
-    assert not (program.parent / "argv").exists()
+    with pytest.raises(actions.Rejected, match=re.escape(words)):
+        admitted(project, tools, allowed)
 
 
-def test_a_tool_that_the_machine_allows_is_allowed(fake: Fake, ask: Ask) -> None:
+def admitted(project: Path, tools: list[str], allowed: tuple[str, ...]) -> Action:
+    rules = Policy(
+        version=1,
+        projects={"garden": Project(path=str(project), claude=("review",), claude_tools=allowed)},
+    )
+    return admit(rules, "phone", "claude_code", {"prompt": "x", "allowed_tools": tools}).action
+
+
+def test_a_tool_that_the_machine_allows_is_allowed(fake: Fake, ask: Ask, project: Path) -> None:
     program = fake("result()")
-    ask(allowed_tools=["Bash(npm test:*)"], tools=("Bash(npm test:*)", "Bash(pytest:*)"))
+    tools = ["Bash(npm test:*)"]
+    admitted(project, tools, ("Bash(npm test:*)", "Bash(pytest:*)"))
+    ask(allowed_tools=tools)
     assert "--allowedTools=Bash(npm test:*)" in argv(program)
     ask()
     assert not [word for word in argv(program) if word.startswith("--allowedTools")]

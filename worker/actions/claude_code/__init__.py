@@ -12,7 +12,7 @@ from worker.actions.base import MAX_TIMEOUT_S, Action, Job, Outcome
 from worker.actions.claude_code.agent import CHANGES, Ask
 from worker.actions.claude_code.cli import MINIMUM, Claude
 from worker.actions.claude_code.work import perform
-from worker.policy import Rejected
+from worker.policy import Policy, Rejected
 
 _NOTES = f"""
 It is the Claude Code of that machine, {".".join(map(str, MINIMUM))} or newer, with its owner's login and
@@ -92,12 +92,16 @@ class ClaudeCode(Action):
     def scope(self) -> str:
         return f"claude.{self.mode}"
 
+    def bound(self, rules: Policy, project: str) -> Self:
+        """As it is, once its tools are known to be allowed in *project*. Raises Rejected."""
+        _check_tools(self.allowed_tools, rules.projects[project].claude_tools)
+        return self
+
     @property
     def preview(self) -> str:
         return self.prompt
 
     def run(self, job: Job) -> Outcome:
-        _check_tools(self.allowed_tools, job.tools)
         earlier = self.session.lower() if self.session else None
         ask = Ask(
             prompt=self.prompt,
