@@ -39,7 +39,7 @@ def test_an_answer_in_words(ask: Ask, api: Api, log: Callable[[], str]) -> None:
     assert (data["ended"], data["answer"]) == ("success", "**All is well.**\n\nNothing to do.")
     assert (data["turns"], data["denied"], data["files_changed"]) == (1, [], None)
     assert 0 < data["cost_usd"] < 0.01
-    assert log().startswith(f"session {data['session_id'][:8]} · ")
+    assert log().startswith(f"session {data['session_id']} · ")
     assert f"session {data['session_id']}" in log().splitlines()[-1]
     assert api.keys == ["fake-key-for-tests"]
 

@@ -64,7 +64,7 @@ def test_what_a_tool_said_is_its_first_line() -> None:
 def test_news_of_the_system() -> None:
     start = {"session_id": "4033aaaa-b", "model": "opus", "permissionMode": "dontAsk", "tools": ["a", "b"]}
     assert lines(type="system", subtype="init", claude_code_version="2.1.331", **start) == [
-        (Kind.SESSION, "session 4033aaaa · opus · dontAsk · 2 tools · Claude Code 2.1.331")
+        (Kind.SESSION, "session 4033aaaa-b · opus · dontAsk · 2 tools · Claude Code 2.1.331")
     ]
     retry = {"attempt": 1, "max_retries": 4, "retry_delay_ms": 1_049, "error_status": 401, "error": "auth"}
     assert lines(type="system", subtype="api_retry", **retry) == [

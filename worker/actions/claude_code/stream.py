@@ -92,7 +92,8 @@ def _system(event: Mapping[str, Any], directory: str) -> _Found:  # noqa: ARG001
     if subtype == "init":
         tools = event.get("tools")
         parts = (
-            f"session {_text(event.get('session_id'))[:8]}",
+            # Whole: when the worker dies, this line is all that is left to go on with.
+            f"session {_text(event.get('session_id'))}",
             _text(event.get("model")),
             _text(event.get("permissionMode")),
             f"{len(tools) if isinstance(tools, list) else 0} tools",
