@@ -70,6 +70,15 @@ def event(number: int) -> models.Event | None:
     return found
 
 
+def holder(task: models.Task) -> models.Task | None:
+    """The task that runs in the repository for which *task* waits; None when nothing holds it up."""
+    if task.lane is None or task.status != Status.PENDING:
+        return None
+    same = (models.Task.lane == task.lane) & (models.Task.status == Status.RUNNING)
+    found: models.Task | None = models.Task.get_or_none(same)
+    return found
+
+
 def result(row: models.Task | models.Attempt) -> Mapping[str, Any]:  # Any: JSON
     """`output_data` of an attempt; empty when there is none."""
     found = read_json(row.output_data)

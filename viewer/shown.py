@@ -179,6 +179,14 @@ def question(task: models.Task) -> Question | None:
     )
 
 
+def silence(task: models.Task) -> str:
+    """What stands where the output of *task* would, while there is none."""
+    if holder := records.holder(task):
+        title = words.shorten(words.plain(holder.title or holder.preview), _TITLE_CHARS)
+        return f"Waiting until “{title}” has ended: it works in the same repository."
+    return words.SILENCE[Status(task.status)]
+
+
 def cannot_run_again(task: models.Task) -> str:
     """Why there is no "run again" for *task*."""
     return f"Only failed and cancelled tasks run again; this one is {task.status}"

@@ -84,7 +84,7 @@ def task(task_id: str) -> str:
         card=shown.card(found),
         question=shown.question(found),
         output=output,
-        silence=words.SILENCE[Status(found.status)],
+        silence=shown.silence(found),
         tail=live.TAIL_BYTES,
         earlier=earlier,
         parameters=parameters,

@@ -60,6 +60,17 @@ def test_silence_is_explained(client: FlaskClient, machine: Machine, make: str, 
     assert words in client.get(f"/t/{task.id}").text
 
 
+def test_a_task_that_waits_for_another_one_says_for_which(client: FlaskClient, machine: Machine) -> None:
+    easy = machine.policy.read_text()
+    machine.policy.write_text(easy.replace("parallel = true", ""))
+    machine.started(title="Build <it>")
+    waits = machine.asked(title="Then test")
+    machine.policy.write_text(easy)
+    page = client.get(f"/t/{waits.id}").text
+    assert "Waiting until “Build &lt;it&gt;” has ended: it works in the same repository." in page
+    assert "Waiting for a free worker." in client.get(f"/t/{machine.asked().id}").text
+
+
 def test_what_needs_an_ok_shows_the_whole_command(client: FlaskClient, machine: Machine) -> None:
     task = machine.needs_ok(command="git push && ./deploy.sh " + "x" * 500, title="Deploy")
     page = client.get(f"/t/{task.id}").text
