@@ -43,29 +43,25 @@ class Decisions:
         self._now = now
         self._steady = steady
 
-    def accept(self, command: Command, caller: str, expires_in: float) -> models.Task:
-        """Record *command* once. What policy or parameters forbid is recorded as well, as a failed
-        task that says why. Raises Conflict."""
-        digest = _digest(command)
+    def accept(self, command: Command, caller: str, expires_in: float) -> Callable[[], models.Task]:
+        """Judge *command* now, and record it once when the answer is called.
+
+        Apart, because judging takes longer than writing, and nobody else can write while a
+        transaction is open. What policy or parameters forbid is recorded as well, as a failed task
+        that says why. The answer raises Conflict."""
         now, age = self._now(), max(0.0, command.ttl - expires_in)
         verdict = self._judge(caller, command.action_type, command.params, age)
-        task = moves.insert(
-            now,
-            id=command.task_id,
-            action_type=command.action_type,
-            input_data=json.dumps(command.params, ensure_ascii=False),
-            title=command.title,
-            caller=caller,
-            digest=digest,
+        row = {
+            "id": command.task_id,
+            "action_type": command.action_type,
+            "input_data": json.dumps(command.params, ensure_ascii=False),
+            "title": command.title,
+            "caller": caller,
+            "digest": _digest(command),
             **self._waiting(verdict, age, expires_in),
             **(_refused(verdict.refusal, now) if verdict.refusal else {"status": verdict.status}),
-        )
-        # None: the same id was taken before.
-        task = task or models.get(command.task_id)
-        assert task is not None
-        if task.digest != digest:
-            raise Conflict(f"The task id {command.task_id!r} was used before for another command")
-        return task
+        }
+        return lambda: _record(now, row)
 
     def renew(self, task: models.Task, age_s: float = 0.0) -> models.Task:
         """Make the next attempt of an ended task, by the policy of today: an approval that was
@@ -110,6 +106,15 @@ class Decisions:
             "said_at": steady - timedelta(seconds=age_s),
             "expires_at": steady + timedelta(seconds=left),
         }
+
+
+def _record(now: datetime, row: dict[str, Any]) -> models.Task:
+    # None: the same id was taken before.
+    task = moves.insert(now, **row) or models.get(row["id"])
+    assert task is not None
+    if task.digest != row["digest"]:
+        raise Conflict(f"The task id {task.id!r} was used before for another command")
+    return task
 
 
 def _refused(why: str, now: datetime) -> dict[str, Any]:

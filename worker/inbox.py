@@ -7,7 +7,8 @@ healed by a redelivery or by the worker, and never runs twice.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -88,10 +89,12 @@ class Inbox:
         refusals: list[Unacceptable | None] = []
         ring: list[str] = []
         try:
+            # Judged before the transaction begins: while it is open nobody else can write.
+            steps = [self._prepare(webhook) for webhook in webhooks]
             with moves.together():
-                for webhook in webhooks:
+                for step in steps:
                     try:
-                        ring += self._take(webhook)
+                        ring += step()
                     except Unacceptable as refusal:
                         refusals.append(refusal)
                     else:
@@ -102,19 +105,21 @@ class Inbox:
             raise Unavailable(f"the records cannot be written ({problem})") from None
         return refusals
 
-    def _take(self, webhook: Webhook) -> list[str]:
-        """Write down one webhook; the ids of the tasks to ring for when it is on disk."""
+    def _prepare(self, webhook: Webhook) -> Callable[[], list[str]]:
+        """What writes down one webhook; it gives the ids of the tasks to ring for when that is on disk."""
         if webhook.event == COMMAND:
-            command = _read(Command, webhook)
-            return [self._record(command, webhook.caller, webhook.expires_in).id]
+            try:
+                command = _read(Command, webhook)
+            except Unacceptable as refusal:
+                return partial(_refuse, refusal)
+            record = self._decide.accept(command, webhook.caller, webhook.expires_in)
+            # Also a repeated command is rung for: the first time may have ended between row and queue.
+            return lambda: [_once(record).id]
         if webhook.event in {CANCEL, RETRY}:
-            order = _read(Order, webhook)
-            self._obey(webhook, order)
-            return [order.task_id]
-        self._keep(webhook)
-        return []
+            return lambda: self._obey(webhook, _read(Order, webhook))
+        return lambda: self._keep(webhook)
 
-    def _obey(self, webhook: Webhook, order: Order) -> None:
+    def _obey(self, webhook: Webhook, order: Order) -> list[str]:
         """Carry out an order about a task; a repeated one finds another attempt and changes nothing."""
         task = models.get(order.task_id)
         if task is None:
@@ -126,13 +131,14 @@ class Inbox:
                 self._decide.renew(task, max(0.0, DEFAULT_TTL_S - webhook.expires_in))
             except CannotRetry as problem:
                 raise Unacceptable(str(problem)) from None
+        return [order.task_id]
 
     def accept(self, command: Command, *, caller: str, expires_in: float) -> models.Task:
         """Record *command* and ring for it. A repeated command changes nothing.
 
         What policy or parameters forbid is recorded as well, as a failed task that says why.
         Raises Unacceptable when the id belongs to another command."""
-        task = self._record(command, caller, expires_in)
+        task = _once(self._decide.accept(command, caller, expires_in))
         self._queue.ring(command.task_id)
         return task
 
@@ -171,14 +177,7 @@ class Inbox:
         except models.STORE_ERRORS as problem:
             raise Unavailable(f"the records cannot be read ({problem})") from None
 
-    def _record(self, command: Command, caller: str, expires_in: float) -> models.Task:
-        # Also a repeated command is rung for: the first time may have ended between row and queue.
-        try:
-            return self._decide.accept(command, caller, expires_in)
-        except Conflict as problem:
-            raise Unacceptable(str(problem)) from None
-
-    def _keep(self, webhook: Webhook) -> None:
+    def _keep(self, webhook: Webhook) -> list[str]:
         moves.keep_event(
             delivery_id=webhook.delivery_id,
             event=webhook.event,
@@ -186,6 +185,18 @@ class Inbox:
             payload=json.dumps(webhook.payload, ensure_ascii=False),
             received_at=self._now(),
         )
+        return []
+
+
+def _once(record: Callable[[], models.Task]) -> models.Task:
+    try:
+        return record()
+    except Conflict as problem:
+        raise Unacceptable(str(problem)) from None
+
+
+def _refuse(refusal: Unacceptable) -> list[str]:
+    raise refusal
 
 
 def _needed(task_id: str) -> models.Task:

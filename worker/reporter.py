@@ -32,6 +32,8 @@ RUNNING_FOR = timedelta(seconds=1)
 TAIL_S = 2.0
 """How often a running task that prints is reported."""
 MAX_PAUSE_S = 15.0
+GAP_S = 0.05
+"""Between two requests: under load each carries more, and what comes alone leaves at once."""
 _BATCH = 25  # rows hold what was printed, so more would fill the memory
 _TAIL_BYTES = 4 * MAX_OUTPUT_CHARS
 _BUNDLE_BYTES = MAX_BODY_BYTES // 2
@@ -49,6 +51,8 @@ class Reporter:
         self._bell = threading.Event()
         self._touched = time.monotonic()
         self._sizes: dict[tuple[str, int], int] = {}
+        self._sent = 0.0
+        self._is_more = False
         self._stopping = threading.Event()
         self._pool = urllib3.PoolManager(
             num_pools=1,
@@ -90,9 +94,13 @@ class Reporter:
                 if failures == 1:
                     log.warning("The relay takes no reports (%s); they are kept and sent later.", away)
                 self._stopping.wait(min(MAX_PAUSE_S, 2**failures) * random.uniform(0.5, 1))  # noqa: S311
+            except models.STORE_ERRORS as problem:
+                # Somebody writes for long, or the disk is full; the news are in the rows.
+                log.warning("Reports wait, because the records cannot be used now (%s).", problem)
+                self._stopping.wait(LOOK_S)
             except Exception:
-                # The edge of the thread: a locked database or a fault of ours must not end it
-                # silently, or nobody would ever hear of a result again.
+                # The edge of the thread: a fault of ours must not end it silently, or nobody would
+                # ever hear of a result again.
                 log.exception("Reports could not be sent; trying again.")
                 self._stopping.wait(MAX_PAUSE_S)
 
@@ -110,10 +118,18 @@ class Reporter:
         self._sizes = sizes
 
     def _send_all(self) -> None:
-        while waiting := models.unreported(_BATCH, wall_clock() - RUNNING_FOR):
+        while waiting := self._news():
             for bundle in _bundles(waiting):
                 self._send(bundle)
                 moves.mark_reported([(task.id, task.rev) for task, _ in bundle])
+
+    def _news(self) -> list[models.Task]:
+        """What is to be told now; unless it is a lot, GAP_S after the last request at the earliest."""
+        if not self._is_more:
+            self._stopping.wait(max(0.0, self._sent + GAP_S - time.monotonic()))
+        found = models.unreported(_BATCH, wall_clock() - RUNNING_FOR)
+        self._is_more = len(found) == _BATCH
+        return found
 
     def _send(self, bundle: _Bundle) -> None:
         """Bring *bundle* to the relay. Raises Away when that must be tried again."""
@@ -142,6 +158,8 @@ class Reporter:
             return self._pool.request("PUT", f"{self._url}/tasks", body=body)
         except urllib3.exceptions.HTTPError as problem:
             raise Away(type(problem).__name__) from None
+        finally:
+            self._sent = time.monotonic()
 
 
 _Bundle = list[tuple[models.Task, bytes]]
