@@ -24,7 +24,7 @@ from relay.protocol import (
     Webhook,
     explain,
 )
-from worker import models, moves
+from worker import actions, models, moves
 from worker.clock import steady_clock, wall_clock
 from worker.decisions import CannotApprove, CannotRetry, Clock, Conflict, Decisions
 from worker.policy import PolicyFile
@@ -54,6 +54,7 @@ def open_inbox(settings: Settings | None = None) -> Inbox:
     settings = settings or Settings.read()
     open_database(settings.sqlite_path)
     queue = Queue(Path(settings.queue_url))
+    actions.catalogue()  # Now, not when the first command waits for it: a fifth of a second.
     return Inbox(queue, PolicyFile(settings.policy_path), steady=steady_clock())
 
 
