@@ -18,7 +18,7 @@ test: $(VENV)/tests  ## format, lint, types, import rules, and every test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 faults: $(VENV)/tests  ## the long form of the fault tests: half an hour of kills and cuts
 	FAULTS=long $(BIN)/python -m pytest tests/test_faults.py -s

@@ -41,5 +41,14 @@ def root() -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Playwright keeps an event loop running in this thread from its first test on, and asyncio.run
-    # refuses to work beside it: whoever uses the browser comes last.
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    # refuses to work beside it: whoever uses the browser comes last. The files with the longest tests
+    # come first, so that nobody waits for one of them at the end.
+    def place(item: pytest.Item) -> tuple[bool, bool]:
+        return item.get_closest_marker("browser") is not None, item.path.parent.name != "tests"
+
+    items.sort(key=place)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    # One more than there are cores: many tests wait for another process. A browser each sets the limit.
+    return min((os.cpu_count() or 1) + 1, 8)
