@@ -7,15 +7,14 @@ reads; `worker.moves` changes.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from peewee import (
     SQL,
     AutoField,
-    Field,
     FloatField,
     IntegerField,
     Model,
@@ -32,10 +31,8 @@ from relay.protocol import Status
 database = SqliteDatabase(None, lock_type="IMMEDIATE", returning_clause=True)
 
 
-class UTCField(Field):
+class UTCField(TextField):
     """An aware UTC time, stored as `2026-11-22 13:06:01.123456`: readable, and sorts as text."""
-
-    field_type = "TEXT"
 
     def db_value(self, value: datetime | None) -> str | None:
         return None if value is None else _as_text(value)
@@ -45,7 +42,7 @@ class UTCField(Field):
 
 
 def _as_text(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return at.astimezone(UTC).isoformat(" ", "microseconds").removesuffix("+00:00")
 
 
 class _Table(Model):
@@ -60,13 +57,19 @@ class _Table(Model):
         """The rows that the SQL *text* gives, in which `*` stands for every column of this table
         and each `?` for one of *values*. All of them are fetched: SQLite commits a statement with
         RETURNING when it has been read to its end."""
-        fields = cls._meta.sorted_fields
-        columns = ", ".join(field.column_name for field in fields)
+        columns = ", ".join(cls._meta.sorted_field_names)
         found = database.execute_sql(text.replace("*", columns), [_stored(value) for value in values])  # type: ignore[no-untyped-call]  # peewee's stubs lack it
-        return [
-            cls(**{field.name: field.python_value(value) for field, value in zip(fields, row, strict=True)})
-            for row in found.fetchall()
-        ]
+        return [cls._of(row) for row in found.fetchall()]
+
+    @classmethod
+    def _of(cls, row: Sequence[Any]) -> Self:  # Any: what a column holds
+        # Past peewee's setters: calling one for each column takes longer than SQLite's part.
+        made = cls(__no_default__=True)
+        made.__data__ = {
+            field.name: field.python_value(value) if type(field) is UTCField else value
+            for field, value in zip(cls._meta.sorted_fields, row, strict=True)
+        }
+        return made
 
 
 def _stored(value: object) -> object:
@@ -214,8 +217,7 @@ def with_status(*statuses: Status) -> list[Task]:
 
 def is_stop_asked(task: Task) -> bool:
     """Whether somebody asked to stop the attempt that *task* shows."""
-    asked = "SELECT * FROM tasks WHERE id = ? AND stop_attempt = ?"
-    return bool(Task.run(asked, task.id, task.attempt))
+    return bool(Task.run("SELECT * FROM tasks WHERE id = ? AND stop_attempt = ?", task.id, task.attempt))
 
 
 def load() -> tuple[int, int]:

@@ -33,7 +33,9 @@ def resolve(policy: Policy, project: str | None, working_dir: str | None) -> Pla
             return _find(policy, project, working_dir)
     name = _choose(policy, project)
     root = _root(name, policy.projects[name])
-    return _inside(name, policy.projects[name], root, root / (working_dir or "."))
+    if working_dir is None:
+        return Place(name, policy.projects[name], root, root)
+    return _inside(name, policy.projects[name], root, root / working_dir)
 
 
 def roots(policy: Policy, scope: str) -> tuple[Path, ...]:

@@ -48,10 +48,10 @@ def find(directory: Path, root: Path, roots: Iterable[Path] = (), *, is_trusted:
 def at(top: Path, roots: tuple[Path, ...], *, is_trusted: bool = False) -> Repository | None:
     """The repository whose work tree begins at *top*; None when git would see none there.
     Raises Rejected when its parts lie in none of *roots*, or belong to somebody else."""
-    git_dir = _git_dir(top)
-    if git_dir is None:
+    found = _git_dir(top)
+    if found is None:
         return None
-    repository = Repository(top, git_dir, _common_dir(git_dir))
+    repository = Repository(top, *found)
     _check_inside(repository, roots)
     if not is_trusted:
         _check_owner(repository)
@@ -72,8 +72,9 @@ def has_hooks(repository: Repository) -> bool:
     return hooks.is_dir() and any(not one.name.endswith(".sample") for one in hooks.iterdir())
 
 
-def _git_dir(top: Path) -> Path | None:
-    """What top/.git is or points to, None when git would not accept it."""
+def _git_dir(top: Path) -> tuple[Path, Path] | None:
+    """What top/.git is or points to, and where that keeps what work trees share; None when git
+    would not accept it."""
     entry = top / ".git"
     try:
         if entry.is_dir():
@@ -83,15 +84,15 @@ def _git_dir(top: Path) -> Path | None:
             if not pointer.startswith(b"gitdir: "):
                 return None
             found = Path(os.path.realpath(top / os.fsdecode(pointer[8:].rstrip(b"\r\n"))))
-        return found if _is_git_dir(found) else None
+        common = _common_dir(found)
+        return (found, common) if _is_git_dir(found, common) else None
     except (OSError, ValueError):
         return None
 
 
-def _is_git_dir(folder: Path) -> bool:
+def _is_git_dir(folder: Path, common: Path) -> bool:
     # As strict as git: commands that work without a repository (git diff a b compares any two
     # files) would else do so when git does not accept what we have found.
-    common = _common_dir(folder)
     if not (common / "objects").is_dir() or not (common / "refs").is_dir():
         return False
     head = folder / "HEAD"
