@@ -22,6 +22,8 @@ from relay.protocol import (
     HEARTBEAT_S,
     MAX_FRAME_BYTES,
     Ack,
+    AnnouncedProject,
+    Announcement,
     CloseCode,
     Heartbeat,
     HeartbeatAck,
@@ -42,6 +44,8 @@ ANSWER_S = 10.0
 """A relay that does not answer hello or a heartbeat within this time is gone."""
 
 
+ANNOUNCE_S = 2.0
+"""How often it looks whether what may be asked for here has changed."""
 AWAKE_S = 5.0
 """After a sleep the line is probably gone; this long it may prove the opposite."""
 
@@ -59,6 +63,9 @@ class Inbox(Protocol):
     def load(self) -> tuple[int, int]:
         """How many tasks run, and how many wait for a free worker."""
 
+    def projects(self) -> list[AnnouncedProject]:
+        """What may be asked for here, as the policy says it now."""
+
 
 class Client:
     """Keeps a session with the relay open for as long as it runs."""
@@ -75,6 +82,7 @@ class Client:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="inbox")
         self._inbox: Inbox
         self._heard = asyncio.Event()
+        self._announced: list[AnnouncedProject] = []
 
     async def run(self) -> None:
         """Connect, serve, and connect again, until cancelled. Raises Hopeless."""
@@ -113,7 +121,8 @@ class Client:
             compression=None,
         ) as connection:
             await self._greet(connection)
-            watchers = [asyncio.create_task(watch(connection)) for watch in (self._beat, self._watch_sleep)]
+            watches = (self._beat, self._watch_sleep, self._watch_policy)
+            watchers = [asyncio.create_task(watch(connection)) for watch in watches]
             try:
                 await self._listen(connection)
             finally:
@@ -121,7 +130,8 @@ class Client:
                     watcher.cancel()
 
     async def _greet(self, connection: ClientConnection) -> None:
-        hello = Hello(machine=self._settings.machine_name, version=VERSION)
+        self._announced = await self._on_thread(self._inbox.projects)
+        hello = Hello(machine=self._settings.machine_name, version=VERSION, projects=self._announced)
         await connection.send(hello.model_dump_json())
         async with asyncio.timeout(ANSWER_S):
             welcome = read(await connection.recv())
@@ -204,6 +214,17 @@ class Client:
             except (TimeoutError, ConnectionClosed):
                 connection.transport.abort()
                 return
+
+    async def _watch_policy(self, connection: ClientConnection) -> None:
+        while True:
+            await asyncio.sleep(ANNOUNCE_S)
+            projects = await self._on_thread(self._inbox.projects)
+            if projects != self._announced:
+                self._announced = projects
+                try:
+                    await connection.send(Announcement(projects=projects).model_dump_json())
+                except ConnectionClosed:
+                    return
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

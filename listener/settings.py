@@ -9,7 +9,8 @@ from typing import Self
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from relay.protocol import NAME, RelayAddress, parse_keys
+from relay.env import RelayAddress, parse_keys
+from relay.protocol import NAME
 
 
 class Settings(BaseModel):

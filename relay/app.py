@@ -16,7 +16,19 @@ from pydantic import AwareDatetime, BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from relay import channel, control, errors, machines, openapi, reports, store, tables, tasks, webhook
+from relay import (
+    channel,
+    control,
+    errors,
+    machines,
+    openapi,
+    projects,
+    reports,
+    store,
+    tables,
+    tasks,
+    webhook,
+)
 from relay.auth import Doors
 from relay.clock import steady_clock
 from relay.hub import Hub, Relay
@@ -73,7 +85,7 @@ def create_app(
     async def error_table() -> str:
         return errors.table()
 
-    for room in (webhook, tasks, reports, control, machines, channel):
+    for room in (webhook, tasks, reports, control, machines, projects, channel):
         app.include_router(room.routes(relay))
     app.router.routes[:0] = _shortcuts(relay)
     openapi.complete(app)
@@ -97,6 +109,7 @@ def _living(relay: Relay) -> Callable[[FastAPI], AbstractAsyncContextManager[Non
         relay.writer.start()
         for name, machine in (await relay.writer.run(store.last_seen)).items():
             relay.hub.recall(name, max(0.0, relay.now() - machine.seen_at))
+        relay.hub.announced |= await relay.writer.run(store.announced)
         sweeper = asyncio.create_task(sweep(relay))
         yield
         sweeper.cancel()

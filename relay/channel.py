@@ -16,6 +16,8 @@ from relay.hub import Relay, Session
 from relay.protocol import (
     MAX_FRAME_BYTES,
     Ack,
+    AnnouncedProject,
+    Announcement,
     CloseCode,
     Heartbeat,
     HeartbeatAck,
@@ -115,9 +117,16 @@ class _Talk:
         if not isinstance(hello, Hello):
             raise Goodbye(CloseCode.PROTOCOL_ERROR, f"the first frame must be hello, not {hello.type}")
         self._version, self._most_bytes = hello.version, hello.max_message - ENVELOPE_BYTES
+        if hello.projects is not None:
+            await self._announce(hello.projects)
         waiting = await self._settle()
         log.info("%s connected (version %s); %d waiting.", self._session.machine, hello.version, waiting)
         await self._say(Welcome(machine=self._session.machine, waiting=waiting).model_dump_json())
+
+    async def _announce(self, projects: list[AnnouncedProject]) -> None:
+        machine = self._session.machine
+        await self._relay.writer.run(store.announce, machine, projects)
+        self._relay.hub.announced[machine] = projects
 
     async def _settle(self) -> int:
         """End what can never be sent. Returns how much waits then."""
@@ -164,6 +173,8 @@ class _Talk:
                     await self._say(HeartbeatAck().model_dump_json())
                     now = self._relay.now()
                     await self._relay.writer.run(store.seen, self._session.machine, self._version, now)
+                case Announcement() as news:
+                    await self._announce(news.projects)
                 case Hello():
                     raise Goodbye(CloseCode.PROTOCOL_ERROR, "hello came twice")
 

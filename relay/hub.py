@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from relay.auth import Doors
+from relay.protocol import AnnouncedProject
 from relay.settings import Settings
 from relay.writer import Writer
 
@@ -38,6 +39,8 @@ class Hub:
         self.clock = clock
         self._sessions: dict[str, Session] = {}
         self._heard: dict[str, float] = {}
+        self.announced: dict[str, list[AnnouncedProject]] = {}
+        """What each machine last said about itself, also while it sleeps."""
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
     def join(self, machine: str) -> Session:

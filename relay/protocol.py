@@ -9,20 +9,19 @@ import re
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 PROTOCOL = 1  #: version of the frames below; both sides say it in `Hello` and `Welcome`
 MAX_BODY_BYTES = 1_048_576
 MAX_FRAME_BYTES = 4 * MAX_BODY_BYTES + 65_536  #: one body at its longest (`1e15` is 1000000000000000.0)
 MAX_OUTPUT_CHARS, MAX_REPORTS = 20_000, 100  #: tail of output in a report; reports in one request
+MAX_PROJECTS = 500  #: that one machine announces
 DEFAULT_TTL_S, MAX_TTL_S = 86_400.0, 604_800.0
 COMMAND, CANCEL, RETRY = "task_command", "task_cancel", "task_retry"  #: events that are orders
 HEARTBEAT_S = 20.0  #: how often a machine says that it is there
 TASK_ID = r"^\.{0,127}[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}$"  #: not only dots: /tasks/.. is a folder above
 NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
-MIN_KEY_CHARS = 16
 TaskId = Annotated[str, Field(pattern=TASK_ID, max_length=128)]
 Name = Annotated[str, Field(pattern=NAME)]
 
@@ -119,6 +118,31 @@ class Report(_Frozen):
     completed_at: AwareDatetime | None = None
 
 
+class AnnouncedProject(_Frozen):
+    """A project as its machine announces it: what may be asked for there, never where it lies."""
+
+    name: Name
+    aliases: list[Annotated[str, Field(max_length=100)]] = Field(default_factory=list, max_length=20)
+    """Other names, as people say them."""
+    git: Literal["off", "read", "write"]
+    shell: Literal["off", "named", "full"]
+    commands: dict[Name, list[str]] = Field(default_factory=dict, max_length=200)
+    """The commands that may be called by name, each with the names of its holes."""
+    claude: list[Literal["review", "plan", "edit", "full"]]
+    allow: list[Annotated[str, Field(max_length=100)]] = Field(default_factory=list, max_length=100)
+    """Scopes of actions that its owner added."""
+
+
+Projects = Annotated[list[AnnouncedProject], Field(max_length=MAX_PROJECTS)]
+
+
+class Announcement(_Frozen):
+    """The machine's projects have changed since its hello; the whole list again."""
+
+    type: Literal["announcement"] = "announcement"
+    projects: Projects
+
+
 class Hello(_Frozen):
     """First frame of a session, machine to relay."""
 
@@ -127,6 +151,7 @@ class Hello(_Frozen):
     machine: Name
     version: str = Field(max_length=64)
     max_message: int = Field(default=MAX_FRAME_BYTES, ge=4_096)  #: largest frame that it takes, in bytes
+    projects: Projects | None = None  #: what may be asked for here; None: it does not say
 
 
 class Ack(_Frozen):
@@ -183,7 +208,7 @@ class HeartbeatAck(_Frozen):
     type: Literal["heartbeat_ack"] = "heartbeat_ack"
 
 
-MachineFrame = Annotated[Hello | Ack | Nack | Heartbeat, Field(discriminator="type")]
+MachineFrame = Annotated[Hello | Ack | Nack | Heartbeat | Announcement, Field(discriminator="type")]
 RelayFrame = Annotated[Welcome | Webhook | HeartbeatAck, Field(discriminator="type")]
 
 
@@ -214,37 +239,3 @@ def _explain_one(error: dict[str, Any]) -> str:
     seen = error["input"]
     shown = f"a {type(seen).__name__}" if isinstance(seen, dict | list) else repr(seen)[:60]
     return f"{said}, not {shown}"
-
-
-def parse_keys(text: str, unnamed: str) -> dict[str, str]:
-    """Key → name, from `name=key,name=key`; a key without a name belongs to *unnamed*.
-
-    Raises ValueError for short, repeated or odd keys, without ever showing one."""
-    keys: dict[str, str] = {}
-    for number, entry in enumerate(filter(None, map(str.strip, text.split(","))), start=1):
-        name, found, key = entry.partition("=")
-        if not (found and key.strip("=") and re.fullmatch(NAME, name)):
-            name, key = unnamed, entry
-        if len(key) < MIN_KEY_CHARS:
-            raise ValueError(f"key {number} has {len(key)} characters; use {MIN_KEY_CHARS} or more")
-        if not re.fullmatch(r"[\x21-\x7e]+", key) or key in keys:
-            raise ValueError(f"key {number} is given twice, or holds spaces or characters that are not ASCII")
-        keys[key] = name
-    if not keys:
-        raise ValueError("no key is given")
-    return keys
-
-
-def _relay_address(text: str) -> str:
-    url = urlsplit(text)
-    if url.scheme not in {"http", "https", "ws", "wss"} or not url.hostname or url.port == 0:
-        raise ValueError("an address like https://relay.example is needed")
-    secure = url.scheme in {"https", "wss"}
-    if not secure and url.hostname not in {"127.0.0.1", "localhost", "::1"}:
-        raise ValueError("a relay on another host needs https, or the key would travel in the open")
-    path = url.path.removesuffix("/ws").rstrip("/")
-    return urlunsplit(("https" if secure else "http", url.netloc, path, "", ""))
-
-
-RelayAddress = Annotated[str, AfterValidator(_relay_address)]
-"""Where the relay is: http(s) without a trailing slash, whatever of http, ws and `/ws` was written."""

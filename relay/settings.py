@@ -11,7 +11,8 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
-from relay.protocol import NAME, parse_keys
+from relay.env import parse_keys
+from relay.protocol import NAME
 
 GITHUB = "github"
 """The caller's name of what comes with GitHub's signature."""

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from relay.protocol import Report
+from pydantic import TypeAdapter
+
+from relay.protocol import AnnouncedProject, Projects, Report
 from relay.settings import GITHUB
 from relay.speech import spoken
-from relay.tables import Delivery, Machine, Task, marks
+from relay.tables import Announced, Delivery, Machine, Task, marks
 
 DAY_S = 86_400.0
+_PROJECTS: TypeAdapter[list[AnnouncedProject]] = TypeAdapter(Projects)
 
 
 class Conflict(Exception):
@@ -142,6 +145,17 @@ def seen(machine: str, version: str, now: float) -> None:
 def last_seen() -> dict[str, Machine]:
     """Every machine that was ever connected, by name."""
     return {machine.name: machine for machine in Machine.select()}
+
+
+def announce(machine: str, projects: list[AnnouncedProject]) -> None:
+    """Remember what *machine* says about itself, instead of what it said before."""
+    text = _PROJECTS.dump_json(projects).decode()
+    Announced.insert(machine=machine, projects=text).on_conflict_replace().execute()
+
+
+def announced() -> dict[str, list[AnnouncedProject]]:
+    """What each machine last said about itself."""
+    return {one.machine: _PROJECTS.validate_json(one.projects) for one in Announced.select()}
 
 
 def put_report(machine: str, report: Report) -> Task | None:

@@ -160,6 +160,16 @@ class Machine(_Table):
         table_name = "machines"
 
 
+class Announced(_Table):
+    """What a machine last said about itself, remembered while it sleeps."""
+
+    machine = TextField(primary_key=True)
+    projects = TextField()  #: as JSON, in the words of `protocol.Projects`
+
+    class Meta:
+        table_name = "announced"
+
+
 class CannotOpen(Exception):
     """The relay's database file is in the wrong place or damaged."""
 
@@ -172,7 +182,7 @@ def open_database(path: Path) -> SqliteDatabase:
     )
     try:
         with database:
-            database.create_tables([Delivery, Task, Machine])
+            database.create_tables([Delivery, Task, Machine, Announced])
         path.chmod(0o600)
     except PeeweeException as problem:
         raise CannotOpen(f"RELAY_SQLITE_PATH {path} cannot be used ({problem})") from None

@@ -19,12 +19,14 @@ from relay.protocol import (
     COMMAND,
     DEFAULT_TTL_S,
     RETRY,
+    AnnouncedProject,
     Command,
     TaskId,
     Webhook,
     explain,
 )
 from worker import actions, models, moves
+from worker.announcement import announced
 from worker.clock import steady_clock, wall_clock
 from worker.decisions import CannotApprove, CannotRetry, Clock, Conflict, Decisions
 from worker.policy import PolicyFile
@@ -75,6 +77,7 @@ class Inbox:
     ) -> None:
         """*now* is for what people read, *steady* for deadlines (`worker.clock`)."""
         self._queue = queue
+        self._policy = policy
         self._now = now
         self._decide = Decisions(policy, now, steady or now)
 
@@ -177,6 +180,10 @@ class Inbox:
             return models.load()
         except models.STORE_ERRORS as problem:
             raise Unavailable(f"the records cannot be read ({problem})") from None
+
+    def projects(self) -> list[AnnouncedProject]:
+        """What may be asked for on this machine as its policy says it now, for the relay to know."""
+        return announced(self._policy)
 
     def _keep(self, webhook: Webhook) -> list[str]:
         moves.keep_event(

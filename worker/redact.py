@@ -16,7 +16,7 @@ from heapq import heapify, heappop, heapreplace
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from relay.protocol import parse_keys
+from relay.env import parse_keys
 from worker.secret_shapes import BEGINNING, BEHIND_CHARS, HELD_CHARS, SECRETS
 
 WORD = "[redacted]"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from relay.protocol import RelayAddress, parse_keys
+from relay.env import RelayAddress, parse_keys
 
 
 class Settings(BaseModel):

@@ -18,7 +18,7 @@ from websockets.http11 import Request, Response
 from listener import backoff
 from listener.client import Client
 from listener.settings import Settings
-from relay.protocol import Webhook
+from relay.protocol import AnnouncedProject, Webhook
 from tests.chain import MACHINE_KEY
 from worker.inbox import Unacceptable
 
@@ -104,6 +104,7 @@ class Inbox:
         self.taken: list[Webhook] = []
         self.threads: set[str] = set()
         self.fault: Callable[[Webhook], Exception | None] = lambda _: None
+        self.announced: list[AnnouncedProject] = []
 
     def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
         self.threads.add(threading.current_thread().name)
@@ -116,6 +117,9 @@ class Inbox:
 
     def load(self) -> tuple[int, int]:
         return 0, 0
+
+    def projects(self) -> list[AnnouncedProject]:
+        return self.announced
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from websockets.http11 import Request, Response
 
 from listener import client
 from listener.client import Hopeless
-from relay.protocol import MAX_FRAME_BYTES
+from relay.protocol import MAX_FRAME_BYTES, AnnouncedProject
 from tests.chain import MACHINE_KEY
 from tests.listener.conftest import Inbox, Relay, Session
 from worker.inbox import Unacceptable, Unavailable
@@ -356,6 +356,35 @@ def test_heartbeats_are_sent_and_an_answered_one_keeps_the_session(
             task = listen()
             await until(lambda: beats >= 5)
             assert relay.sessions == 1
+            await end(task)
+
+    run(main())
+
+
+def test_it_announces_its_projects_and_announces_them_again_when_they_change(
+    relay: Relay, listen: Listen, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "ANNOUNCE_S", 0.01)
+    garden = AnnouncedProject(name="garden", git="read", shell="off", claude=[])
+    inbox.announced = [garden]
+
+    async def main() -> None:
+        done = asyncio.Event()
+
+        async def talk(session: Session) -> None:
+            hello = await session.welcome()
+            assert hello["projects"] == [garden.model_dump()]
+            inbox.announced = [garden.model_copy(update={"git": "write"})]
+            news = await session.hear()
+            assert (news["type"], news["projects"][0]["git"]) == ("announcement", "write")
+            done.set()
+            # Nothing changes, so nothing more is said.
+            while True:
+                assert (await session.hear())["type"] != "announcement"
+
+        async with relay.serve(talk):
+            task = listen()
+            await asyncio.wait_for(done.wait(), 10)
             await end(task)
 
     run(main())

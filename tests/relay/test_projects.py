@@ -1,0 +1,66 @@
+"""`GET /projects`: what a machine announced, remembered while it sleeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.protocol import CloseCode
+from tests.chain import MACHINE_KEY, wait_until
+from tests.relay.conftest import SECOND_KEY, Served, serve
+
+GARDEN = {
+    "name": "garden", "aliases": ["the garden"], "git": "read", "shell": "named",
+    "commands": {"test": ["path"]}, "claude": ["review", "plan"], "allow": ["word.count"],
+}  # fmt: skip
+HOUSE = {**GARDEN, "name": "house", "aliases": [], "shell": "off", "commands": {}, "claude": [], "allow": []}
+
+
+def known(relay: Served) -> list[dict[str, Any]]:
+    return list(relay.http.get("/projects").raise_for_status().json()["machines"])
+
+
+def test_a_machine_that_never_announced_anything_is_shown_as_such(two_machines: Served) -> None:
+    with two_machines.machine(SECOND_KEY):
+        assert known(two_machines) == [
+            {"machine": "laptop", "online": False, "projects": None},
+            {"machine": "tower", "online": True, "projects": None},
+        ]
+
+
+def test_what_a_machine_announced_is_remembered_while_it_sleeps_and_after_a_restart(tmp_path: Path) -> None:
+    with serve(tmp_path) as relay:
+        with relay.machine(greet=False) as machine:
+            machine.greet(projects=[GARDEN])
+            assert known(relay) == [{"machine": "laptop", "online": True, "projects": [GARDEN]}]
+        wait_until(lambda: not known(relay)[0]["online"], "the machine is seen to be gone")
+        assert known(relay)[0]["projects"] == [GARDEN]
+    with serve(tmp_path) as relay:
+        assert known(relay) == [{"machine": "laptop", "online": False, "projects": [GARDEN]}]
+
+
+def test_news_of_a_connected_machine_replaces_what_it_said_before(relay: Served) -> None:
+    with relay.machine(greet=False) as machine:
+        machine.greet(projects=[GARDEN, HOUSE])
+        machine.say(type="announcement", projects=[HOUSE])
+        assert machine.is_silent()
+        assert known(relay)[0]["projects"] == [HOUSE]
+        machine.say(type="announcement", projects=[])
+        assert machine.is_silent()
+    assert known(relay)[0]["projects"] == []
+
+
+@pytest.mark.parametrize("more", [{"path": "/home/me/garden"}, {"git": "everything"}, {"name": "No Name"}])
+def test_an_announcement_that_says_too_much_or_nonsense_ends_the_session(
+    shared: Served, more: dict[str, str]
+) -> None:
+    with shared.machine(greet=False) as machine:
+        machine.say(type="hello", machine="laptop", version="test", projects=[{**HOUSE, **more}])
+        assert machine.close_code() == CloseCode.PROTOCOL_ERROR
+
+
+def test_projects_are_shown_to_callers_only(shared: Served) -> None:
+    assert shared.http.get("/projects", headers={"X-API-Key": MACHINE_KEY}).status_code == 403
+    assert shared.http.get("/projects", headers={"X-API-Key": "fake-wrong-key-0000"}).status_code == 401
