@@ -20,6 +20,7 @@ from relay import (
     channel,
     control,
     errors,
+    instructions,
     machines,
     openapi,
     projects,
@@ -31,6 +32,7 @@ from relay import (
 )
 from relay.auth import Doors
 from relay.clock import steady_clock
+from relay.door import PATH, Door
 from relay.hub import Hub, Relay
 from relay.settings import Settings
 from relay.sweep import sweep
@@ -64,11 +66,14 @@ def create_app(
         steady=steady or steady_clock(now),
     )
 
+    door = Door(relay, VERSION)
     app = FastAPI(
         title="ai-webhook relay",
         version=VERSION,
         summary="Say it to your phone; your own machine does it.",
-        lifespan=_living(relay),
+        lifespan=_living(relay, door),
+        # A redirect would lead to http, where the key travels in the open.
+        redirect_slashes=False,
         # Nobody is told what comes in here, whatever the environment asks for.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -85,9 +90,9 @@ def create_app(
     async def error_table() -> str:
         return errors.table()
 
-    for room in (webhook, tasks, reports, control, machines, projects, channel):
+    for room in (webhook, tasks, reports, control, machines, projects, channel, instructions):
         app.include_router(room.routes(relay))
-    app.router.routes[:0] = _shortcuts(relay)
+    app.router.routes[:0] = [*_shortcuts(relay), Route(PATH, door, methods=["POST", "OPTIONS"])]
     openapi.complete(app)
     return app
 
@@ -101,7 +106,7 @@ def _shortcuts(relay: Relay) -> list[Route]:
     ]
 
 
-def _living(relay: Relay) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _living(relay: Relay, door: Door) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """What runs from the start to the stop."""
 
     @asynccontextmanager
@@ -111,7 +116,8 @@ def _living(relay: Relay) -> Callable[[FastAPI], AbstractAsyncContextManager[Non
             relay.hub.recall(name, max(0.0, relay.now() - machine.seen_at))
         relay.hub.announced |= await relay.writer.run(store.announced)
         sweeper = asyncio.create_task(sweep(relay))
-        yield
+        async with door.open():
+            yield
         sweeper.cancel()
         await asyncio.gather(sweeper, return_exceptions=True)
         relay.writer.stop()
@@ -141,7 +147,8 @@ def _answer_errors(app: FastAPI) -> None:
     async def found_by_framework(request: Request, problem: HTTPException) -> JSONResponse:
         answer = errors.from_status(request, problem.status_code, str(problem.detail)).response()
         if problem.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            answer.headers["Allow"] = ", ".join(openapi.methods(app, request.url.path))
+            told = (problem.headers or {}).get("Allow", "").split(", ")
+            answer.headers["Allow"] = ", ".join(openapi.methods(app, request.url.path) or sorted(told))
         return answer
 
     @app.exception_handler(Exception)

@@ -15,7 +15,7 @@ from relay.hub import Relay
 from relay.openapi import TaskIdInPath
 from relay.protocol import CANCEL, DEFAULT_TTL_S, MAX_TTL_S, RETRY
 from relay.store import NewDelivery, get_task
-from relay.tables import Task
+from relay.tables import Delivery, Task
 from relay.tasks import POLL_S, TaskView, asked_wait, json_response, view, wait_until_final
 
 
@@ -45,11 +45,21 @@ def routes(relay: Relay) -> APIRouter:
     return router
 
 
-async def _order(relay: Relay, request: Request, task_id: str, order: str) -> Response:
-    caller, wait = relay.doors.caller(request), asked_wait(request)
-    task = await relay.writer.run(_apply, relay, task_id, order, caller)
+async def give_order(
+    relay: Relay, task_id: str, order: str, caller: str, delivery_id: str | None = None
+) -> None:
+    """Put the order to stop a task or to run it again (CANCEL, RETRY) on disk and on its way, once for
+    each *delivery_id* that is given.
+
+    Raises Problem 404 for an unknown task, 409 for one that is not where the order could help."""
+    task = await relay.writer.run(_apply, relay, task_id, order, caller, delivery_id)
     relay.hub.tell(task_id)
     relay.hub.wake(task.machine)
+
+
+async def _order(relay: Relay, request: Request, task_id: str, order: str) -> Response:
+    caller, wait = relay.doors.caller(request), asked_wait(request)
+    await give_order(relay, task_id, order, caller)
     shown = view(relay, await wait_until_final(relay, task_id, wait or 0))
     headers = {"Location": f"/tasks/{task_id}"}
     if shown.status.is_final:
@@ -57,19 +67,28 @@ async def _order(relay: Relay, request: Request, task_id: str, order: str) -> Re
     return json_response(shown, 202, {**headers, "Retry-After": str(POLL_S)})
 
 
-def _apply(relay: Relay, task_id: str, order: str, caller: str) -> Task:
+def _apply(relay: Relay, task_id: str, order: str, caller: str, delivery_id: str | None) -> Task:
     """On the writer's thread: decide and record in one transaction."""
     task = get_task(task_id)
     if task is None:
         raise Problem(Code.NOT_FOUND, f"No task {task_id!r} is known here; GET /tasks lists them")
+    if delivery_id and _is_repeated(task_id, order, delivery_id):
+        return task
     now = relay.now()
     attempt = task.attempt + (1 if order == RETRY and task.rev else 0)
     payload = json.dumps({"type": order, "data": {"task_id": task_id, "attempt": attempt}})
     digest = hashlib.sha256(payload.encode()).hexdigest()
     # An order to stop must outlive the command, wherever that waits.
     expires = relay.steady() + (MAX_TTL_S if order == CANCEL else DEFAULT_TTL_S)
-    delivery = NewDelivery(uuid.uuid4().hex, order, payload, digest, caller, now, expires)
+    delivery = NewDelivery(delivery_id or uuid.uuid4().hex, order, payload, digest, caller, now, expires)
     try:
         return orders.cancel(task, delivery) if order == CANCEL else orders.retry(task, delivery)
     except orders.TooLate as problem:
         raise Problem(Code.CONFLICT, str(problem)) from None
+
+
+def _is_repeated(task_id: str, order: str, delivery_id: str) -> bool:
+    seen = Delivery.pick("event, task_id", "delivery_id = ? LIMIT 1", delivery_id)
+    if seen and seen[0] != (order, task_id):
+        raise Problem(Code.CONFLICT, f"The id {delivery_id!r} was used for something else; take a new one")
+    return bool(seen)

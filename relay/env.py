@@ -45,3 +45,14 @@ def _relay_address(text: str) -> str:
 
 RelayAddress = Annotated[str, AfterValidator(_relay_address)]
 """Where the relay is: http(s) without a trailing slash, whatever of http, ws and `/ws` was written."""
+
+
+def _public_address(text: str) -> str:
+    address = _relay_address(text)
+    if urlsplit(address).path:
+        raise ValueError("the address must end after the host, like https://relay.example")
+    return address
+
+
+PublicAddress = Annotated[str, AfterValidator(_public_address)]
+"""Where the world reaches the relay: as RelayAddress, and with nothing after the host."""

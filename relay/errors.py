@@ -27,6 +27,7 @@ class Code(Enum):
     NOT_FOUND = Row(404, "There is nothing here")
     WRONG_METHOD = Row(405, "That method does not work here")
     CONFLICT = Row(409, "The same id was used for something else")
+    WRONG_HOST = Row(421, "This relay does not know that it has this address")
     TOO_LARGE = Row(413, "The body is too large")
     MALFORMED = Row(422, "The request cannot be understood")
     TOO_MANY = Row(429, "That was too often")

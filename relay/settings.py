@@ -11,7 +11,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
-from relay.env import parse_keys
+from relay.env import PublicAddress, parse_keys
 from relay.protocol import NAME
 
 GITHUB = "github"
@@ -32,6 +32,7 @@ class Settings(BaseModel):
     relay_retention_days: float = Field(default=7, gt=0)
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
+    public_url: PublicAddress | None = None
     relay_sqlite_path: Path = Path("relay.db")
     storage_backend: Literal["sqlite"] = "sqlite"
 
@@ -67,6 +68,11 @@ class Settings(BaseModel):
         except (ValueError, RuntimeError, EmptyWebhookSecretError):
             raise ValueError("a Standard Webhooks secret looks like whsec_ and then base64") from None
         return value
+
+    @property
+    def address(self) -> str:
+        """Where the world reaches this relay, without a trailing slash; this machine when it is not said."""
+        return self.public_url or f"http://127.0.0.1:{self.port}"
 
     def signers(self) -> dict[str, str]:
         """Standard Webhooks secret → caller's name; without a name it is `webhook`."""

@@ -61,8 +61,12 @@ class TaskList(BaseModel):
     tasks: list[TaskView]
 
 
-def view(relay: Relay, task: Task, *, duplicate: bool = False) -> TaskView:
-    """What callers see of *task* at this moment."""
+BY_HTTP = f"Ask again with GET /tasks/{{task_id}}?wait=20 in {POLL_S} seconds."
+"""How a caller asks for news; `{task_id}` is filled in."""
+
+
+def view(relay: Relay, task: Task, *, duplicate: bool = False, again: str = BY_HTTP) -> TaskView:
+    """What callers see of *task* at this moment. *again* tells them how to ask for news."""
     status = Status(task.status)
     online = relay.hub.is_online(task.machine)
     return TaskView(
@@ -74,7 +78,7 @@ def view(relay: Relay, task: Task, *, duplicate: bool = False) -> TaskView:
         created_at=_utc(task.created_at),
         started_at=_utc(task.started_at),
         completed_at=_utc(task.completed_at),
-        next_step=_next_step(relay, status, task, online=online),
+        next_step=_next_step(relay, status, task, again.format(task_id=task.task_id)),
         duplicate=duplicate,
     )
 
@@ -100,9 +104,8 @@ def _utc(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _next_step(relay: Relay, status: Status, task: Task, *, online: bool) -> str:
+def _next_step(relay: Relay, status: Status, task: Task, again: str) -> str:
     machine = task.machine
-    again = f"Ask again with GET /tasks/{task.task_id}?wait=20 in {POLL_S} seconds."
     if status is Status.COMPLETED:
         return "Tell the user the summary; the output has the details."
     if status is Status.FAILED:
@@ -111,7 +114,7 @@ def _next_step(relay: Relay, status: Status, task: Task, *, online: bool) -> str
         return "Tell the user that it was cancelled."
     if status is Status.AWAITING_APPROVAL:
         return f"Tell the user to approve it in the viewer on {machine}. {again}"
-    if online:
+    if relay.hub.is_online(machine):
         return again
     then = "the task starts" if status is Status.PENDING else "news of the task comes"
     return f"{machine} is offline, {last_seen(relay.hub.silence(machine))}; {then} when it is back."

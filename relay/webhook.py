@@ -17,6 +17,7 @@ from relay import body, openapi, store
 from relay.errors import Code, Problem
 from relay.hub import Relay
 from relay.protocol import CANCEL, COMMAND, MAX_TTL_S, NAME, RETRY, Command, explain
+from relay.tables import Task
 from relay.tasks import POLL_S, TaskView, asked_wait, json_response, view, wait_until_final
 
 PATH = "/webhook"
@@ -77,11 +78,11 @@ def endpoint(relay: Relay) -> Callable[[Request], Awaitable[Response]]:
         post = await _admit(relay, request)
         if not post.is_command:
             return await _accept_event(relay, post)
-        command = _read_command(post.payload)
+        command = read_command(post.payload)
         wait = asked_wait(request)
         if wait is None:
             wait = SYNC_WAIT_S if command.sync else 0
-        return await _accept_command(relay, post, command, wait)
+        return await _answer_command(relay, post, command, wait)
 
     return receive
 
@@ -121,7 +122,8 @@ def _delivery_id(request: Request) -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-def _read_command(payload: dict[str, Any]) -> Command:
+def read_command(payload: dict[str, Any]) -> Command:
+    """The command in a webhook's body. Raises Problem 422 that says what is wrong with it."""
     data = payload.get("data")
     if not isinstance(data, dict):
         raise Problem(
@@ -150,7 +152,11 @@ def _new_task_id(action_type: object) -> str:
     return f"{word}-{''.join(random.choices(_ID_ALPHABET, k=8))}"  # noqa: S311 - see _delivery_id
 
 
-async def _accept_command(relay: Relay, post: Post, command: Command, wait: float) -> Response:
+async def accept_command(relay: Relay, post: Post, command: Command) -> tuple[Task, bool]:
+    """Put a command on disk and on its way. Returns its task, and whether it was there already.
+
+    Raises Problem 422 when it is not clear which machine is meant, and 409 when one of its ids was
+    used for something else."""
     machine = _choose_machine(relay, command)
     named = "task_id" in post.payload["data"]
     # What the caller decided: without our own id, and without how long they listened.
@@ -163,6 +169,11 @@ async def _accept_command(relay: Relay, post: Post, command: Command, wait: floa
     except store.Conflict as conflict:
         raise _conflict(conflict) from None
     relay.hub.wake(machine)
+    return stored, duplicate
+
+
+async def _answer_command(relay: Relay, post: Post, command: Command, wait: float) -> Response:
+    stored, duplicate = await accept_command(relay, post, command)
     if wait:
         stored = await wait_until_final(relay, stored.task_id, wait)
     shown = view(relay, stored, duplicate=duplicate)

@@ -26,6 +26,7 @@ ROOMS = {
     "playhouse": {"worker/schema.py"},
     "subprocess": {"worker/process.py"},
     "fastapi": {"relay/"},
+    "mcp": {"relay/mcp.py", "relay/oauth.py"},
     "uvicorn": {"relay/server.py"},
     "flask": {"viewer/"},
     "standardwebhooks": {"relay/auth.py", "relay/settings.py"},

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from relay.names import spoken_key
 from worker.policy import Policy, Project, Rejected
 
 
@@ -43,12 +44,6 @@ def roots(policy: Policy, scope: str) -> tuple[Path, ...]:
     allowed = (one for one in policy.projects.values() if scope in one.scopes())
     # Not Path.expanduser: one project with an impossible path must not stop all others.
     return tuple(Path(os.path.realpath(os.path.expanduser(one.path))) for one in allowed)  # noqa: PTH111
-
-
-def spoken_key(name: str) -> str:
-    """*name* as it is compared: case, width and spacing do not matter when people speak."""
-    folded = unicodedata.normalize("NFKC", name).casefold()
-    return " ".join(folded.replace("-", " ").replace("_", " ").split())
 
 
 def _choose(policy: Policy, project: str | None) -> str:

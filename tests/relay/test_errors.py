@@ -47,6 +47,7 @@ CAUSES: dict[Code, Callable[[Served], httpx.Response]] = {
     Code.NOT_FOUND: lambda relay: relay.http.get("/tasks/never-seen"),
     Code.WRONG_METHOD: lambda relay: relay.http.delete("/webhook"),
     Code.CONFLICT: _conflict,
+    Code.WRONG_HOST: lambda relay: relay.http.post("/mcp", headers={"Host": "evil.example"}),
     Code.TOO_LARGE: lambda relay: relay.http.post("/webhook", content=b" " * 1_048_577),
     Code.MALFORMED: lambda relay: relay.http.post("/webhook", content=b"{"),
     Code.TOO_MANY: _too_often,
@@ -99,8 +100,8 @@ def test_a_fault_of_ours_says_nothing_about_itself(shared: Served, monkeypatch: 
 
 def test_slugs_are_stable_because_callers_compare_them() -> None:
     assert {code.slug for code in Code} == {
-        "unknown_key", "bad_signature", "wrong_scope", "not_found", "wrong_method", "conflict", "too_large",
-        "malformed", "too_many", "unavailable", "internal",
+        "unknown_key", "bad_signature", "wrong_scope", "not_found", "wrong_method", "conflict", "wrong_host",
+        "too_large", "malformed", "too_many", "unavailable", "internal",
     }  # fmt: skip
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from relay.names import spoken_key
 from worker.policy import Policy, Project, Rejected
-from worker.projects import resolve, spoken_key
+from worker.projects import resolve
 
 
 @pytest.fixture

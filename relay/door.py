@@ -1,0 +1,111 @@
+"""`/mcp`: who comes in, and to what. The SDK behind it takes a second and 27 MB to load, so it is
+loaded when the first assistant knocks; a relay that is used by webhooks only never does."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+
+from relay import body
+from relay.errors import Code, Problem
+from relay.hub import Relay
+from relay.tools import CALLER
+
+PATH = "/mcp"
+LOCAL = ("127.0.0.1", "localhost", "[::1]")
+_PARSE_ERROR = -32700  # of JSON-RPC
+
+
+class Door:
+    """An ASGI application for PATH alone."""
+
+    def __init__(self, relay: Relay, version: str) -> None:
+        self._relay = relay
+        self._version = version
+        self._serving: asyncio.Task[None] | None = None
+        self._ready: asyncio.Future[Any]  # Any: the SDK's session manager, not imported here
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Serve while the block runs."""
+        yield
+        if self._serving:
+            self._serving.cancel()
+            await asyncio.gather(self._serving, return_exceptions=True)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whoever it comes from is known before its body is read."""
+        request = Request(scope, receive)
+        if request.method == "OPTIONS":
+            await Response(status_code=204, headers={"Allow": "OPTIONS, POST"})(scope, receive, send)
+            return
+        try:
+            self._check_host(request)
+            CALLER.set(self._relay.doors.caller(request))
+            raw = await body.read(request)
+        except Problem as problem:
+            await problem.response()(scope, receive, send)
+            return
+        try:
+            body.parse(raw)
+        except Problem as problem:
+            error = {"code": _PARSE_ERROR, "message": problem.detail}
+            await JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 400)(scope, receive, send)
+            return
+        manager = await self._manager()
+        await manager.handle_request(scope, _again(raw, receive), send)
+
+    def _check_host(self, request: Request) -> None:
+        """The SDK refuses strange hosts as well, but says nothing that helps."""
+        host = request.headers.get("host", "")
+        if not _is_among(host, self._hosts()):
+            raise Problem(
+                Code.WRONG_HOST,
+                f"This relay does not know that it is {host[:100]!r}; set PUBLIC_URL in its .env to the "
+                "address under which it is reached",
+            )
+
+    def _hosts(self) -> list[str]:
+        own = urlsplit(self._relay.settings.address).netloc
+        return [own, *LOCAL, *(f"{host}:*" for host in LOCAL)]
+
+    async def _manager(self) -> Any:  # Any: as _ready
+        if self._serving is None:
+            self._ready = asyncio.get_running_loop().create_future()
+            self._serving = asyncio.create_task(self._serve())
+        return await asyncio.shield(self._ready)
+
+    async def _serve(self) -> None:
+        try:
+            mcp = await asyncio.to_thread(importlib.import_module, "relay.mcp")
+            server = mcp.Server(self._relay, self._version)
+            manager = mcp.session_manager(server, self._hosts(), [self._relay.settings.address])
+            async with manager.run():
+                self._ready.set_result(manager)
+                await asyncio.Event().wait()
+        except Exception as problem:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(problem)
+
+
+def _is_among(host: str, allowed: list[str]) -> bool:
+    return any(host == one or (one.endswith(":*") and host.startswith(one[:-1])) for one in allowed)
+
+
+def _again(raw: bytes, receive: Receive) -> Receive:
+    """A body that was read, for somebody who wants to read it."""
+    todo: list[Message] = [{"type": "http.request", "body": raw, "more_body": False}]
+
+    async def replay() -> Message:
+        return todo.pop() if todo else await receive()
+
+    return replay

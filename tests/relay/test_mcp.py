@@ -1,0 +1,293 @@
+"""The door for assistants, by the official client in both eras of the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from mcp.types import CallToolResult
+
+from relay import tools
+from tests.chain import API_KEY, MACHINE_KEY
+from tests.relay.assistants import ERAS, GARDEN, HOUSE, assistant, obedient, run
+from tests.relay.conftest import SECOND_KEY, Served, serve
+
+CALLS: dict[str, dict[str, Any]] = {
+    "list_projects": {},
+    "repo_status": {"project": "garden"},
+    "run_git": {"project": "The Green One", "command": ["log", "-1"], "title": "what was last?"},
+    "run_shell": {"project": "garden", "name": "test", "values": {"path": "tests"}},
+    "ask_claude_code": {"project": "house", "prompt": "What is this?", "mode": "plan"},
+    "get_task": {"task_id": "t"},
+    "list_tasks": {"status": "completed", "limit": 3},
+    "cancel_task": {"task_id": "waits"},
+    "retry_task": {"task_id": "failed"},
+}
+
+
+def said(result: Any) -> str:
+    """What a refused call says to the model."""
+    assert isinstance(result, CallToolResult)
+    assert result.is_error, result
+    return str(result.content[0].text)  # type: ignore[union-attr]
+
+
+def post(relay: Served, body: Any, **headers: str) -> httpx.Response:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    own = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    return relay.http.post("/mcp", content=raw, headers={**own, **headers})
+
+
+LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_every_tool_is_listed_and_can_be_called(relay: Served, era: str) -> None:
+    relay.command(task_id="t")
+    relay.command(task_id="failed")
+    relay.report("failed", status="failed", reason="exit_status")
+
+    async def main() -> None:
+        async with assistant(relay, era) as client:
+            listed = (await client.list_tools()).tools
+            assert [tool.name for tool in listed] == list(CALLS)
+            for tool in listed:
+                result = await client.call_tool(tool.name, CALLS[tool.name])
+                assert isinstance(result, CallToolResult)
+                assert not result.is_error, result
+                shown = result.structured_content
+                assert shown is not None
+                assert shown["summary"]
+                assert shown["next_step"]
+                assert json.loads(result.content[0].text) == shown  # type: ignore[union-attr]
+
+    def says(data: dict[str, Any]) -> str:
+        return "" if data["task_id"] in {"waits", "failed"} else "done"
+
+    with obedient(relay, GARDEN, HOUSE, says=says) as asked:
+        relay.command(task_id="waits")
+        run(main())
+    params = [frame["payload"]["data"].get("params") for frame in asked if frame["event"] == "task_command"]
+    assert params[-4:] == [
+        {"command": ["git", "status"], "project": "garden"},
+        {"command": ["git", "log", "-1"], "project": "garden"},
+        {"name": "test", "values": {"path": "tests"}, "project": "garden"},
+        {"prompt": "What is this?", "mode": "plan", "isolation": "none", "project": "house"},
+    ]
+    assert {frame["caller"] for frame in asked} == {"phone"}
+
+
+def test_the_tools_are_made_of_what_the_machines_allow_also_while_they_sleep(relay: Served) -> None:
+    async def main() -> None:
+        async with assistant(relay) as client:
+            listed = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert "run_shell" not in listed
+        fields = {name: tool.input_schema["properties"] for name, tool in listed.items()}
+        assert fields["repo_status"]["project"]["enum"] == ["cellar", "house"]
+        assert fields["ask_claude_code"]["project"]["enum"] == ["house"]
+        assert fields["ask_claude_code"]["mode"]["enum"] == ["plan"]
+        assert set(listed["ask_claude_code"].input_schema["required"]) == {"prompt", "project", "mode"}
+        assert all("machine" not in its for its in fields.values()), "there is one machine only"
+        # Git and Claude Code can only look there, so that an app need not ask its user each time.
+        changing = {name for name, tool in listed.items() if not tool.annotations.read_only_hint}  # type: ignore[union-attr]
+        assert changing == {"cancel_task", "retry_task"}
+
+    cellar = {**HOUSE, "name": "cellar", "claude": []}
+    with relay.machine(greet=False) as machine:
+        machine.greet(projects=[HOUSE, cellar])
+        run(main())
+    run(main())
+
+
+def test_a_machine_that_never_said_what_it_allows_may_be_asked_for_everything(relay: Served) -> None:
+    async def main() -> None:
+        async with assistant(relay) as client:
+            assert [tool.name for tool in (await client.list_tools()).tools] == list(CALLS)
+            result = await client.call_tool("repo_status", {"project": "whatever"})
+            assert result.structured_content["waiting_for"] == "offline"  # type: ignore[union-attr,index]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "answer"),
+    [
+        ("repo_status", {"project": "moon"}, "There is no project 'moon'; there are: garden, house"),
+        ("run_shell", {"project": "house", "command": "ls"}, "house does not allow that; these do: garden"),
+        ("run_git", {"project": "garden"}, "The arguments are not valid: command is missing"),
+        ("run_git", {"project": "garden", "comand": ["log"]}, "not comand"),
+        ("ask_claude_code", {"prompt": "x", "mode": "wild"}, "mode"),
+        ("get_task", {"task_id": "none"}, "There is no task 'none'; list_tasks shows those there are"),
+        ("cancel_task", {"task_id": "ended"}, "completed already"),
+        ("retry_task", {"task_id": "ended"}, "Only failed and cancelled tasks run again"),
+        ("list_tasks", {"limit": 1_000}, "limit"),
+        ("make_coffee", {}, "There is no tool 'make_coffee'; there are list_projects"),
+    ],
+)
+def test_a_refusal_is_a_sentence_for_the_model(
+    relay: Served, tool: str, arguments: dict[str, Any], answer: str
+) -> None:
+    relay.command(task_id="ended")
+    relay.report("ended")
+
+    async def main() -> None:
+        async with assistant(relay) as client:
+            sentence = said(await client.call_tool(tool, arguments))
+        assert answer in sentence
+        assert "Error executing" not in sentence
+
+    with relay.machine(greet=False) as machine:
+        machine.greet(projects=[GARDEN, HOUSE])
+    run(main())
+
+
+def test_a_call_that_is_repeated_with_its_request_id_runs_once(relay: Served) -> None:
+    async def main() -> None:
+        async with assistant(relay) as client:
+            call = {"command": ["push"], "project": "garden", "request_id": "first-of-all"}
+            first = (await client.call_tool("run_git", call)).structured_content  # type: ignore[union-attr]
+            again = (await client.call_tool("run_git", call)).structured_content  # type: ignore[union-attr]
+            assert again["task_id"] == first["task_id"]  # type: ignore[index]
+            assert (first["duplicate"], again["duplicate"]) == (False, True)  # type: ignore[index]
+            other = await client.call_tool("run_git", {**call, "command": ["pull"]})
+            assert "used before" in said(other)
+            for _ in range(2):
+                await client.call_tool("retry_task", {"task_id": "failed", "request_id": "only-once-please"})
+
+    relay.command(task_id="failed")
+    relay.report("failed", status="failed", reason="exit_status")
+    run(main())
+    assert relay.rows("SELECT count(*) FROM tasks WHERE action_type = 'git' AND task_id != 'failed'") == [
+        (1,)
+    ]
+    assert [event for event, *_ in relay.state("failed")].count("task_retry") == 1
+    assert relay.task("failed")["attempt"] == 2
+
+
+def test_a_call_that_takes_longer_answers_with_the_handle(
+    relay: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "WAIT_S", 0.2)
+
+    async def main() -> None:
+        async with assistant(relay) as client:
+            result = await client.call_tool("repo_status", {"project": "garden"})
+            shown: Any = result.structured_content  # type: ignore[union-attr]
+            assert shown["status"] == "pending"
+            assert shown["next_step"].startswith(f"Call get_task with task_id {shown['task_id']}")
+
+    with obedient(relay, GARDEN, says=lambda _: ""):
+        run(main())
+
+
+def test_on_several_machines_it_is_asked_which_one(two_machines: Served) -> None:
+    with two_machines.machine(greet=False) as laptop, two_machines.machine(SECOND_KEY, greet=False) as tower:
+        laptop.greet(projects=[GARDEN])
+        tower.greet(projects=[GARDEN, HOUSE])
+
+    async def main() -> None:
+        async with assistant(two_machines) as client:
+            both = await client.call_tool("repo_status", {"project": "garden"})
+            assert "laptop and tower; say which as machine" in said(both)
+            for arguments in ({"project": "garden", "machine": "tower"}, {"project": "house"}):
+                result = await client.call_tool("repo_status", arguments)
+                assert result.structured_content["machine"] == "tower"  # type: ignore[union-attr,index]
+
+    run(main())
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
+def test_only_post_is_answered(shared: Served, method: str) -> None:
+    answer = shared.http.request(method, "/mcp")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "OPTIONS, POST")
+    assert shared.http.post("/mcp/", follow_redirects=False).status_code == 404, "a redirect would go to http"
+
+
+@pytest.mark.parametrize(("key", "status"), [("fake-wrong-key-0000", 401), (MACHINE_KEY, 403)])
+def test_strangers_and_machines_are_refused(shared: Served, key: str, status: int) -> None:
+    answer = post(shared, LIST, **{"X-API-Key": key})
+    assert answer.status_code == status
+    assert post(shared, LIST).status_code == 200, "a key in X-API-Key is as good as a bearer"
+
+
+def test_an_address_that_the_relay_does_not_know_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    with serve(tmp_path, PUBLIC_URL="https://relay.example") as relay:
+        for host in (
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "relay.example.evil.example",
+            "localhost.x:80",
+        ):
+            answer = post(relay, LIST, Host=host)
+            assert (answer.status_code, answer.json()["code"]) == (421, "wrong_host")
+            assert "PUBLIC_URL" in answer.json()["detail"]
+        for host in ("relay.example", "localhost:8000", "127.0.0.1"):
+            assert post(relay, LIST, Host=host).status_code == 200
+        assert post(relay, LIST, Origin="https://evil.example").status_code == 403
+        assert post(relay, LIST, Origin="https://relay.example").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400), (b"[]", 400), (b"\xff", 400), (b'{"a": NaN}', 400), (b'{"a": "\\u0000"}', 400),
+        (b'{"a": "\\ud800"}', 400), (b'{"a":' * 100_000, 400), (b'{"a": "' + b"x" * 1_048_576 + b'"}', 413),
+        (b'{"jsonrpc": "2.0"}', 400), (b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call"}', 200),
+    ],
+)  # fmt: skip
+def test_nonsense_is_the_callers_mistake(shared: Served, body: bytes, status: int) -> None:
+    answer = post(shared, body)
+    assert answer.status_code == status, answer.text
+    if status == 200:
+        assert '"error"' in answer.text
+
+
+def test_a_caller_may_knock_as_often_as_the_rate_limit_says(tmp_path: Path) -> None:
+    with serve(tmp_path, RATE_LIMIT_PER_MINUTE="3") as relay:
+        assert [post(relay, LIST).status_code for _ in range(4)] == [200, 200, 200, 429]
+
+
+def test_what_assistants_are_told_is_short_and_names_every_tool(shared: Served) -> None:
+    async def main() -> None:
+        async with assistant(shared, "legacy") as client:
+            assert client.instructions
+            assert len(client.instructions) <= 512, "some read no more"
+            assert client.instructions in text
+            for tool in (await client.list_tools()).tools:
+                assert f"- {tool.name}(" in text
+                assert str(tool.description) in text
+        assert len(text) < 4_000
+
+    text = httpx.get(f"{shared.address}/llm-instructions", trust_env=False).raise_for_status().text
+    run(main())
+
+
+def test_several_assistants_that_come_at_once_are_all_served(relay: Served) -> None:
+    async def main() -> None:
+        async def one(era: str) -> None:
+            async with assistant(relay, era) as client:
+                assert (await client.list_tools()).tools
+
+        await asyncio.gather(*(one(era) for era in ERAS * 4))
+
+    run(main())
+
+
+def test_a_relay_that_nobody_asks_by_mcp_does_not_load_it() -> None:
+    look = "import sys, relay.app; sys.exit('mcp' in sys.modules)"
+    root = str(Path(tools.__file__).parent.parent)
+    assert subprocess.run([sys.executable, "-c", look], cwd=root, check=False).returncode == 0
+
+
+def test_the_key_that_came_is_in_no_log(relay: Served, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG"):
+        post(relay, LIST)
+        post(relay, LIST, **{"X-API-Key": "fake-wrong-key-0000"})
+    assert API_KEY not in caplog.text
+    assert "fake-wrong-key-0000" not in caplog.text
