@@ -108,7 +108,7 @@ class Report(_Frozen):
     error: str | None = Field(default=None, max_length=4_000)
     """One sentence for people: what was seen, what was expected, the way out."""
     headline: str | None = Field(default=None, max_length=200)
-    """What the result says in a few words: "On branch main, nothing to commit"."""
+    """What the result says in a few words; of a task that runs, what its owner is asked to allow."""
     returncode: int | None = Field(default=None, ge=-(2**31), lt=2**32)
     output: str = Field(default="", max_length=MAX_OUTPUT_CHARS)
     """The end of what it printed."""

@@ -23,6 +23,7 @@ _NOW = {
     Status.RUNNING: "It is running.",
     Status.CANCELLED: "It was cancelled.",
 }
+_ASKS = "It waits for somebody to allow this on the machine:"
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _MINUTE = 60
 _HOUR = 3_600
@@ -53,7 +54,14 @@ def spoken(
     if status is Status.FAILED and reason is not None:
         more = error if reason in {Reason.REJECTED, Reason.ERROR} else headline
         return _clean(f"{_BECAUSE[reason]} {more or ''}")
+    if status is Status.RUNNING and headline:
+        return _clean(f"{_ASKS} {headline}")
     return _NOW.get(status, "It failed.")
+
+
+def is_asking(summary: str | None) -> bool:
+    """Whether that is the summary of a running task which waits for its owner."""
+    return summary is not None and summary.startswith(_ASKS)
 
 
 def last_seen(silent_s: float | None) -> str:

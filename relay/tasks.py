@@ -16,7 +16,7 @@ from relay.errors import Code, Problem
 from relay.hub import Relay
 from relay.openapi import TaskIdInPath
 from relay.protocol import NAME, Status
-from relay.speech import last_seen, spoken
+from relay.speech import is_asking, last_seen, spoken
 from relay.tables import Task
 
 MAX_WAIT_S = 45.0
@@ -114,6 +114,8 @@ def _next_step(relay: Relay, status: Status, task: Task, again: str) -> str:
         return "Tell the user that it was cancelled."
     if status is Status.AWAITING_APPROVAL:
         return f"Tell the user to approve it in the viewer on {machine}. {again}"
+    if status is Status.RUNNING and is_asking(task.summary):
+        return f"Tell the user to allow or deny it in the viewer on {machine}. {again}"
     if relay.hub.is_online(machine):
         return again
     then = "the task starts" if status is Status.PENDING else "news of the task comes"

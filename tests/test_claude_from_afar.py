@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.chain import Chain, children_of, is_alive, wait_until
@@ -72,3 +74,56 @@ def test_when_the_worker_dies_nothing_of_it_lives_on(chain: Chain, api: Api) -> 
     api.plays(says("I go on."))
     again = chain.command("claude_code", {"prompt": "Go on", "session": session[0]})
     assert (again["status"], "Watch the note" in api.texts()) == ("completed", True)
+
+
+def asking(chain: Chain, api: Api, task_id: str) -> str:
+    """Let it ask for a file to be written; the page of the task, with its question."""
+    target = chain.project / "made.txt"
+    api.plays(uses("Write", file_path=str(target), content="allowed\n"), says("It is written."))
+    chain.command("claude_code", {"prompt": "Write it", "mode": "ask"}, task_id=task_id, wait=0)
+    return wait_until(
+        lambda: "May it use Write now?" in (page := chain.get(f"{chain.viewer}/t/{task_id}").text) and page,
+        "its question is shown",
+    )
+
+
+def press(chain: Chain, page: str, button: str) -> httpx.Response:
+    found = re.search(rf'<form method="post" action="([^"]+/{button})">(.*?)</form>', page, re.DOTALL)
+    assert found
+    fields = re.findall(r'name="([^"]+)" value="([^"]*)"', found[2])
+    data = {name: html.unescape(value) for name, value in fields}
+    return httpx.post(
+        f"{chain.viewer}{found[1]}", data=data, headers={"Origin": chain.viewer}, trust_env=False
+    )
+
+
+def test_what_it_asks_is_seen_from_afar_and_allowed_on_the_machine_only(chain: Chain, api: Api) -> None:
+    page = asking(chain, api, "write")
+    assert html.escape(str(chain.project / "made.txt")) in page
+    assert "allowed\n" in page
+    asked = wait_until(
+        lambda: "allow this" in (task := chain.task("write"))["summary"] and task, "it is told"
+    )
+    assert (asked["status"], asked["waiting_for"]) == ("running", None)
+    assert asked["summary"] == "It waits for somebody to allow this on the machine: Write made.txt."
+    assert asked["next_step"].startswith("Tell the user to allow or deny it in the viewer on ")
+    assert "? waits for Allow in the viewer on this machine: Write made.txt" in asked["output"]
+    assert press(chain, page, "allow").status_code == 303
+    task = chain.final(["write"])["write"]
+    assert (task["status"], (chain.project / "made.txt").read_text()) == ("completed", "allowed\n")
+    assert "It is written." in task["summary"]
+    assert press(chain, page, "allow").status_code == 409
+
+
+def test_when_the_worker_dies_while_it_asks_nothing_lives_on_and_a_late_yes_does_nothing(
+    chain: Chain, api: Api
+) -> None:
+    page = asking(chain, api, "write")
+    working = children_of(chain.processes["worker"].pid)
+    chain.kill("worker")
+    wait_until(lambda: not [pid for pid in working if is_alive(pid)], "all of it is gone", 5)
+    chain.start("worker")
+    assert chain.final(["write"])["write"]["reason"] == "interrupted"
+    assert press(chain, page, "allow").status_code == 409
+    assert "May it use" not in chain.get(f"{chain.viewer}/t/write").text
+    assert not (chain.project / "made.txt").exists()

@@ -10,6 +10,9 @@ from werkzeug.wrappers import Response
 from worker import models
 from worker.inbox import CannotApprove, CannotRetry, Inbox
 
+_DIGITS = 19
+"""A longer number is none that SQLite could hold."""
+
 
 def add_to(pages: Blueprint, inbox: Inbox) -> None:
     """Give *pages* the addresses that the forms post to; what is decided goes through *inbox*."""
@@ -19,9 +22,19 @@ def add_to(pages: Blueprint, inbox: Inbox) -> None:
         # The form says what its page showed, and only that is approved.
         "approve": lambda task_id: inbox.approve(task_id, request.form.get("fingerprint", "")),
         "decline": inbox.decline,
+        "allow": lambda task_id: _answer(inbox, task_id, is_allowed=True),
+        "deny": lambda task_id: _answer(inbox, task_id, is_allowed=False),
     }
     for name, decide in decisions.items():
         pages.add_url_rule(f"/t/<task:task_id>/{name}", name, _press(decide), methods=["POST"])
+
+
+def _answer(inbox: Inbox, task_id: str, *, is_allowed: bool) -> None:
+    """Answer the question that the form belongs to, and only that."""
+    number = request.form.get("question", "")
+    if not (number.isascii() and number.isdigit() and len(number) < _DIGITS):
+        abort(400, "This says yes or no to nothing; use the buttons on the task's own page")
+    inbox.answer(task_id, int(number), request.form.get("fingerprint", ""), is_allowed=is_allowed)
 
 
 def _press(decide: Callable[[str], object]) -> Callable[[str], Response]:

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from relay.protocol import MOVES, Reason, Status
-from viewer import live, records, words
+from viewer import live, records, requests, words
 from viewer.words import State
 from worker import models
 
@@ -145,6 +145,7 @@ def card(task: models.Task) -> Card:
     if (rest := len(task.preview) - _TEXT_CHARS) > 0:
         command += f"\n[{rest} more characters]"
     headline = records.result(task).get("headline")
+    headline = headline or requests.first_line(task)
     said = run.error or (words.plain(str(headline)) if headline else None)
     # Without a title the command is the title already.
     line = said or (command if task.title else None)

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from flask import Blueprint, Response, abort, render_template, request, send_file
 
 from relay.protocol import Status
-from viewer import asked, buttons, live, records, shown, words
+from viewer import asked, buttons, live, records, requests, shown, words
 from worker import models
 from worker.inbox import Inbox
 
@@ -83,6 +83,7 @@ def task(task_id: str) -> str:
         "task.html",
         card=shown.card(found),
         question=shown.question(found),
+        requests=requests.open_in(found),
         output=output,
         silence=shown.silence(found),
         tail=live.TAIL_BYTES,

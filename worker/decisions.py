@@ -13,6 +13,7 @@ from typing import Any
 
 from relay.protocol import DEFAULT_TTL_S, Command, Reason, Status
 from worker import models, moves
+from worker.actions.base import Answer
 from worker.admission import Verdict, judge
 from worker.policy import PolicyFile
 
@@ -20,6 +21,9 @@ log = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
 DECLINED = "You declined it in the viewer, so nothing was run"
+NOT_OPEN = (
+    "It does not wait for this answer any more: it was answered, its time was over, or the task has ended"
+)
 
 
 class Conflict(Exception):
@@ -93,6 +97,13 @@ class Decisions:
         if moves.decline(task, DECLINED, self._now()) is None:
             raise CannotApprove(_why_not(task, task.fingerprint))
         log.info("Task %s was declined.", task.id)
+
+    def answer(self, task: models.Task, number: int, fingerprint: str, *, is_allowed: bool) -> None:
+        """A person says yes or no to what a running task asks, once. Raises CannotApprove."""
+        word = Answer.YES if is_allowed else Answer.NO
+        if not moves.answer(task, number, fingerprint, word, self._steady()):
+            raise CannotApprove(NOT_OPEN)
+        log.info("What task %s asked was %s.", task.id, "allowed" if is_allowed else "denied")
 
     def _judge(self, caller: str, action_type: str, params: Mapping[str, Any], age_s: float) -> Verdict:
         return judge(self._policy, caller, action_type, params, age_s, models.count_pending())

@@ -174,6 +174,14 @@ class Inbox:
         self._decide.decline(_needed(task_id))
         self._queue.ring(task_id)
 
+    def answer(self, task_id: str, number: int, fingerprint: str, *, is_allowed: bool) -> None:
+        """A person at the machine says yes or no to a question of a running task (`worker.questions`),
+        by its number, and to exactly what *fingerprint* stands for. No webhook leads here.
+
+        Raises CannotApprove, or KeyError for a task that is not there."""
+        self._decide.answer(_needed(task_id), number, fingerprint, is_allowed=is_allowed)
+        self._queue.ring(task_id)
+
     def load(self) -> tuple[int, int]:
         """How many tasks run, and how many wait for a free worker. Raises Unavailable."""
         try:

@@ -24,6 +24,7 @@ from worker.models import (
     output_path,
     with_status,
 )
+from worker.questions import Question
 
 WRITING = threading.RLock()
 """Held by the thread of this process that writes. SQLite itself lets the others sleep and look
@@ -115,9 +116,49 @@ def ask_stop(task: Task) -> bool:
     return bool(Task.update(stop_attempt=task.attempt).where(runs).execute())
 
 
+def ask(task: Task, **values: Any) -> int:
+    """Write down what the running *task* asks; the question's number. *values* are its other columns."""
+    row = {"task_id": task.id, "attempt": task.attempt, **values}
+    text = f"INSERT INTO questions ({', '.join(row)}) VALUES ({marks(row)}) RETURNING *"  # noqa: S608 - our own words
+    with together():
+        (question,) = Question.run(text, *row.values())
+        touch(task)
+    return int(question.id)
+
+
+def answer(task: Task, number: int, fingerprint: str, word: str, steady: datetime) -> bool:
+    """A person gives *word* to the question with that number, once. False when that is not what it
+    asks, it was answered before or has lapsed, or its attempt does not run or is being stopped."""
+    runs = "SELECT 1 FROM tasks WHERE id = task_id AND tasks.attempt = questions.attempt"
+    runs += " AND status = 'running' AND stop_attempt IS NOT tasks.attempt"
+    open_one = "id = ? AND task_id = ? AND fingerprint = ? AND answer IS NULL AND lapses_at > ?"
+    with together():
+        text = f"UPDATE questions SET answer = ? WHERE {open_one} AND EXISTS ({runs}) RETURNING *"  # noqa: S608 - our own words
+        found = Question.run(text, word, number, task.id, fingerprint, steady)
+        touch(task)
+    return bool(found)
+
+
+def answer_of(number: int, otherwise: str | None = None) -> str | None:
+    """The answer to a question; *otherwise*, which closes it, when there is none yet."""
+    if otherwise is None:
+        found = Question.run("SELECT * FROM questions WHERE id = ?", number)
+    else:
+        text = "UPDATE questions SET answer = coalesce(answer, ?) WHERE id = ? RETURNING *"
+        with together():
+            found = Question.run(text, otherwise, number)
+            for question in found:
+                _touch(question.task_id)
+    return found[0].answer if found else None
+
+
 def touch(task: Task) -> None:
-    """There is something new to tell about a running task: it has printed more."""
-    _only(f"UPDATE tasks SET rev = {NEXT_REV} WHERE id = ? AND status = 'running'", task.id)  # noqa: S608 - our own words
+    """There is something new to tell about a running task: it has printed more, or asks something."""
+    _touch(task.id)
+
+
+def _touch(task_id: str) -> None:
+    _only(f"UPDATE tasks SET rev = {NEXT_REV} WHERE id = ? AND status = 'running'", task_id)  # noqa: S608 - our own words
 
 
 def interrupt_running(now: datetime) -> list[Task]:
@@ -163,6 +204,7 @@ def forget(before: datetime, limit: int) -> tuple[list[Path], bool]:
     with together():
         Task.delete().where(Task.id.in_(ids)).execute()
         Attempt.delete().where(Attempt.task_id.in_(ids)).execute()
+        Question.delete().where(Question.task_id.in_(ids)).execute()
         Event.delete().where(Event.id.in_(events)).execute()
     return paths, bool(ids or events)
 

@@ -39,7 +39,7 @@ class Project(_Frozen):
     aliases: tuple[str, ...] = ()
     git: Literal["off", "read", "write"] = "read"
     shell: Literal["off", "named", "full"] = "off"
-    claude: tuple[Literal["review", "plan", "edit", "full"], ...] = ()
+    claude: tuple[Literal["review", "plan", "ask", "edit", "full"], ...] = ()
     claude_tools: tuple[str, ...] = ()
     """What a caller may let Claude Code use without asking, besides what its mode allows."""
     allow: tuple[str, ...] = ()

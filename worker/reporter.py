@@ -19,7 +19,7 @@ from pathlib import Path
 import urllib3
 
 from relay.protocol import MAX_BODY_BYTES, MAX_OUTPUT_CHARS, Report, Status
-from worker import models, moves
+from worker import models, moves, questions
 from worker.clock import wall_clock
 from worker.settings import Settings
 
@@ -194,7 +194,7 @@ def report_of(task: models.Task) -> Report:
             "status": task.status,
             "reason": task.reason,
             "error": _plain(task.error, 4_000) or None,
-            "headline": _plain(output_data.get("headline"), 200) or None,
+            "headline": _plain(output_data.get("headline") or _asked(task), 200) or None,
             "returncode": output_data.get("returncode"),
             "output": output,
             "truncated": truncated,
@@ -202,6 +202,11 @@ def report_of(task: models.Task) -> Report:
             "completed_at": task.completed_at,
         }
     )
+
+
+def _asked(task: models.Task) -> str | None:
+    """What a running task waits for its owner to allow."""
+    return next((question.line for question in questions.open_in(task)), None)
 
 
 def _tail(path: Path) -> tuple[str, bool]:

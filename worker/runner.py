@@ -15,6 +15,7 @@ from relay.protocol import Reason, Status
 from worker import lanes, models, moves
 from worker.actions.base import Job, Outcome
 from worker.admission import Verdict, judge
+from worker.asking import PATIENCE_S, Asker
 from worker.clock import wall_clock
 from worker.policy import PolicyFile, Rejected
 from worker.process import CannotStart
@@ -42,16 +43,19 @@ class Runner:
         redactor: Redactor,
         now: Callable[[], datetime] = wall_clock,
         steady: Callable[[], datetime] | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """*marker* is this worker's own; every program it starts carries it in its environment.
         What *redactor* recognises is stored nowhere.
-        *now* is for what people read, *steady* for deadlines (`worker.clock`)."""
+        *now* is for what people read, *steady* for deadlines (`worker.clock`). *patience_s* is how
+        long a person may think about what a running task asks."""
         self._policy = policy
         self._reporter = reporter
         self._marker = marker
         self._redactor = redactor
         self._now = now
         self._steady = steady or now
+        self._patience_s = patience_s
         self._stopping = threading.Event()
         self._idle = threading.Condition()
         self._busy = 0
@@ -112,6 +116,7 @@ class Runner:
                 is_trusted=admission.place.project.trust_repo_config,
                 redactor=self._redactor,
                 most_bytes=verdict.most_bytes,
+                ask=Asker(task, self._redactor, self._now, self._steady, self._patience_s).ask,
             )
             return admission.action.run(job)
         except (Rejected, CannotStart) as refusal:

@@ -8,8 +8,9 @@ from pathlib import Path
 from playhouse.migrate import SqliteMigrator, migrate
 
 from worker.models import STORE_ERRORS, Attempt, Boot, CannotOpen, Event, Task, database
+from worker.questions import Question
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PATIENCE_S = 5.0
 
 
@@ -46,7 +47,7 @@ def _bring_up_to_date() -> None:
             _add_approvals_and_lanes()
         if version < SCHEMA_VERSION:
             # Only what is missing is made, indexes included.
-            database.create_tables([Task, Attempt, Event, Boot])
+            database.create_tables([Task, Attempt, Event, Boot, Question])
             database.pragma("user_version", SCHEMA_VERSION)
 
 

@@ -26,7 +26,7 @@ version = 1
 path = {path}
 git = "write"
 shell = "full"
-claude = ["review", "plan", "edit"]
+claude = ["review", "plan", "ask", "edit"]
 """
 
 

@@ -68,6 +68,17 @@ def asks(machine: Machine) -> str:
     return f"/t/{machine.needs_ok(title='Push it', command='git push && ./deploy.sh').id}"
 
 
+def wants(machine: Machine) -> str:
+    task = machine.started(title="Mend it", since=94)
+    machine.prints(task, "? waits for Allow\n")
+    content = "one line of it\n" * 100 + "y" * 300
+    machine.asks(
+        task, "Write", {"file_path": "/home/me/" + "x" * 200, "content": content}, why="It is outside"
+    )
+    machine.asks(task, "Bash", {"command": "make test"})
+    return f"/t/{task.id}"
+
+
 def unbroken(machine: Machine) -> str:
     word = "x" * 200
     task = machine.ended(
@@ -105,6 +116,7 @@ PAGES = {
     "a running task": running,
     "a waiting task": silent,
     "a task that needs an OK": asks,
+    "a task that asks while it runs": wants,
     "a task of unbroken words": unbroken,
     "a list of unbroken words": unbroken_list,
     "a long output": long_output,

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.viewer.machine import Machine
-from worker import models
+from worker import models, questions
 
 pytestmark = pytest.mark.browser
 
@@ -74,6 +74,21 @@ def test_everything_works_without_javascript(page: Page, machine: Machine) -> No
     assert machine.current(task.id).status == "pending"
     page.get_by_role("link", name="Tasks").last.click()
     expect(page.get_by_role("heading", name="Now")).to_be_visible()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_what_a_running_task_asks_is_allowed_with_one_tap(page: Page, machine: Machine) -> None:
+    task = machine.started(title="Mend it")
+    page.goto("/")
+    number = machine.asks(task, "Bash", {"command": "make <b>it</b>"})
+    page.get_by_role("link", name="Mend it").click()
+    asks = page.get_by_role("region", name="May it use Bash now?")
+    expect(asks).to_contain_text("make <b>it</b>")
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    asks.get_by_role("button", name="Allow").click()
+    expect(asks).to_have_count(0)
+    assert questions.Question.get_by_id(number).answer == "yes"
+    expect(page.locator("main > .facts .state")).to_have_text("Running")
 
 
 def test_a_filter_is_a_link_and_back_goes_back(page: Page, machine: Machine) -> None:

@@ -21,7 +21,7 @@ WORDS = st.text(max_size=500) | st.lists(
 ).map(" ".join)  # fmt: skip
 SPOKEN = st.builds(
     spoken,
-    st.sampled_from([Status.COMPLETED, Status.FAILED]),
+    st.sampled_from([Status.COMPLETED, Status.FAILED, Status.RUNNING]),
     reason=st.sampled_from([Reason.REJECTED, Reason.EXIT_STATUS, Reason.ERROR]),
     error=WORDS,
     headline=WORDS,
@@ -74,7 +74,11 @@ def test_a_duration_is_rounded_the_way_people_do(seconds: float | None, said: st
             "Done in two seconds. On branch main, three files changed.",
         ),
         ({"status": Status.PENDING}, "It waits to be started."),
-        ({"status": Status.RUNNING, "headline": "ignored"}, "It is running."),
+        ({"status": Status.RUNNING}, "It is running."),
+        (
+            {"status": Status.RUNNING, "headline": "Write /home/me/a.txt"},
+            "It waits for somebody to allow this on the machine: Write a path.",
+        ),
         ({"status": Status.CANCELLED}, "It was cancelled."),
         ({"status": Status.AWAITING_APPROVAL}, "It waits for your approval on the machine."),
         (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.protocol import Command, Reason, Status, Webhook
-from worker import models, moves
+from worker import models, moves, questions
 from worker.inbox import Inbox, open_inbox
 from worker.settings import Settings
 
@@ -40,7 +40,7 @@ class Machine:
 
     def forget_everything(self) -> None:
         """As on the first day."""
-        for table in (models.Task, models.Attempt, models.Event):
+        for table in (models.Task, models.Attempt, models.Event, questions.Question):
             table.delete().execute()
         for log in models.output_dir().glob("*.log"):
             log.unlink()
@@ -104,6 +104,16 @@ class Machine:
         if printed:
             self.prints(task, printed)
         return self.end(task, returncode, **about_the_end)
+
+    def asks(self, task: models.Task, tool: str, params: dict[str, Any], **more: Any) -> int:
+        """A running task asks its owner; the number of the question."""
+        now = datetime.now(UTC)
+        return moves.ask(
+            task, tool=tool, line=f"{tool} {next(iter(params.values()))}"[:100],
+            params=json.dumps(params),
+            fingerprint=f"print-{next(self._numbers)}", asked_at=now,
+            **{"why": "", "lapses_at": now + timedelta(minutes=5), **more},
+        )  # fmt: skip
 
     def event(self, name: str = "github.push", payload: Any = None, delivery_id: str | None = None) -> None:
         """A webhook that is no command arrives."""

@@ -6,8 +6,9 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -36,6 +37,37 @@ class Outcome:
     output_data: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
 
 
+class Answer(StrEnum):
+    """What a person said to what a running task asked."""
+
+    YES = "yes"
+    NO = "no"
+    NONE = "none"  #: nothing, in time; which is a no
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a running task wants to do and may not do unasked."""
+
+    tool: str
+    line: str
+    """All of it in one line, for a list."""
+    params: Mapping[str, Any]  # Any: JSON
+    """Exactly what it would be done with; whoever is asked sees all of it."""
+    why: str = ""
+    """Why it has to be asked; empty when it was not said."""
+
+
+class Question(Protocol):
+    """A request that was put to a person."""
+
+    def answer(self) -> Answer | None:
+        """What they said; None as long as there is time to say something. It may be asked often."""
+
+    def withdraw(self) -> None:
+        """It does not matter any more."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One attempt at work: where, and the means to run programs in it."""
@@ -55,6 +87,8 @@ class Job:
     """Takes secrets out of what programs print; None: nothing is taken out."""
     most_bytes: int = MAX_OUTPUT_BYTES
     """A program that prints more is stopped."""
+    ask: Callable[[Request], Question] | None = None
+    """Puts something to the machine's owner, in the viewer; None: there is nobody to ask."""
 
     def run(
         self,

@@ -68,6 +68,8 @@ def ask(project: Path, tmp_path: Path, leftovers: Callable[[str], list[int]]) ->
 
     def _ask(prompt: str = "Look at it", *, directory: Path | None = None, **params: Any) -> Outcome | str:
         given = {name: params.pop(name) for name in ("stop", "is_trusted") if name in params}
+        if (person := params.pop("person", None)) is not None:
+            given["ask"] = person.ask
         job = Job(
             root=project, directory=directory or project, log=tmp_path / "log",
             marker=f"{CLAUDE}:{uuid.uuid4()}",
@@ -120,7 +122,8 @@ if "--version" in sys.argv:
 def keep(name, text):
     with open(os.path.join(HERE, name), "w") as file: file.write(text)
 keep("argv", json.dumps(sys.argv[1:])); keep("env", json.dumps(dict(os.environ)))
-keep("stdin", sys.stdin.read())
+# Where it may ask while it works, what it reads does not end before its result.
+keep("stdin", sys.stdin.readline() if "--permission-prompt-tool=stdio" in sys.argv else sys.stdin.read())
 def say(**event): os.write(1, json.dumps(event).encode() + b"\\n")
 def text(words): say(type="assistant", message={"content": [{"type": "text", "text": words}]})
 def result(words="Done.", **more):

@@ -24,8 +24,13 @@ MCP servers and settings that a repository brings along are not used unless the 
 | --- | --- | --- |
 | `review` | read the project; Bash for commands that only read | is denied |
 | `plan` | the same, and answers with a plan | is denied |
+| `ask` | the same as `review` | is shown to its owner, who allows or denies it while it works |
 | `edit` | also write files in the directory where it works, not in `.git` or `.claude` | is denied |
 | `full` | do anything that its owner could do | |
+
+In mode `ask` the task stays `running`; its summary and the end of its output say what it waits for. Allow
+and Deny are in the viewer of that machine, below the tool and all of its input, and no key can press them. No
+answer in 5 minutes is a no, and what is longer than 50,000 characters is not asked but denied.
 
 It is `completed` when Claude Code says so itself. A limit, a missing login, trouble with the API make it
 `failed` with reason `error`. A cancelled or failed session can be continued. The result has `answer`,
@@ -56,8 +61,9 @@ class ClaudeCode(Action):
 
     prompt: str = Field(min_length=1, max_length=200_000, pattern=r"\S")
     """What it should do, in the user's words."""
-    mode: Literal["review", "plan", "edit", "full"] = "review"
-    """`review` reads, `plan` proposes, `edit` may change files, `full` may run anything."""
+    mode: Literal["review", "plan", "ask", "edit", "full"] = "review"
+    """`review` reads, `plan` proposes, `ask` asks its owner for each step, `edit` may change files,
+    `full` may run anything."""
     session: str | None = Field(default=None, pattern=_UUID)
     """Continue this earlier session: the `session_id` of a result."""
     fork: bool = False
@@ -78,7 +84,7 @@ class ClaudeCode(Action):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.isolation == "worktree" and self.mode not in CHANGES:
-            raise ValueError("isolation worktree is for the modes edit and full; the others change nothing")
+            raise ValueError("isolation worktree is for ask, edit and full; the other modes change nothing")
         if self.fork and self.session is None:
             raise ValueError("fork needs the session that it branches off")
         return self

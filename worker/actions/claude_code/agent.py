@@ -17,8 +17,8 @@ from relay.protocol import Reason
 from worker.actions.base import Job
 from worker.manners import Farewell
 
-Mode = Literal["review", "plan", "edit", "full"]
-CHANGES: frozenset[Mode] = frozenset({"edit", "full"})
+Mode = Literal["review", "plan", "ask", "edit", "full"]
+CHANGES: frozenset[Mode] = frozenset({"ask", "edit", "full"})
 """The modes in which files may change."""
 
 
@@ -51,6 +51,8 @@ class Call:
     stdin: bytes
     env: Mapping[str, str]
     farewell: Farewell
+    is_dialogue: bool = False
+    """Whether its stdin stays open for replies until it has a RESULT."""
 
 
 class Kind(Enum):
@@ -62,6 +64,8 @@ class Kind(Enum):
     DONE = "done"  #: a tool has done its work
     TROUBLE = "trouble"  #: a tool has not
     DENIED = "denied"  #: it was not allowed to
+    ASKS = "asks"  #: it wants to use a tool, and waits for a reply
+    WITHDRAWN = "withdrawn"  #: it does not wait for that reply any more
     NOTICE = "notice"
     RESULT = "result"
 
@@ -76,7 +80,8 @@ class Event:
     is_nested: bool = False
     """Whether an assistant of the assistant did it."""
     data: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
-    """Of a RESULT, what `Agent.outcome` needs to know; of DENIED, `tool`."""
+    """Of a RESULT, what `Agent.outcome` needs to know; of DENIED, `tool`; of ASKS, `tool`, `params`,
+    `why` and its `id`, which WITHDRAWN has as well."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,10 @@ class Agent(Protocol):
 
     def parse(self, line: str, directory: str) -> Iterable[Event]:
         """What a line of its stdout tells; nothing when it is not understood. Never raises."""
+
+    def reply(self, asked: Event, refusal: str | None) -> bytes:
+        """What its stdin gets for an ASKS: do exactly that, or, with a *refusal*, why not. Asked for
+        nothing when `Call.is_dialogue` is False."""
 
     def outcome(self, ended: Ended) -> Verdict:
         """How it went."""

@@ -33,11 +33,14 @@ _PLACES = ("~/.local/bin", "~/.claude/local")
 """Where its own installer puts it; a service often has a shorter PATH than its owner."""
 
 _READ = "Read,Glob,Grep,Bash"
+_WRITE = f"{_READ},Edit,Write,NotebookEdit"
 _MODES: Mapping[Mode, tuple[str, ...]] = {
     # --tools is what exists at all. Of Bash, only commands that read pass without anybody to ask.
     "review": ("--permission-mode=dontAsk", f"--tools={_READ}"),
     "plan": ("--permission-mode=plan", f"--tools={_READ}"),
-    "edit": ("--permission-mode=acceptEdits", f"--tools={_READ},Edit,Write,NotebookEdit"),
+    # Said, not left out: its owner's settings may name another default.
+    "ask": ("--permission-mode=default", "--permission-prompt-tool=stdio", f"--tools={_WRITE}"),
+    "edit": ("--permission-mode=acceptEdits", f"--tools={_WRITE}"),
     "full": ("--permission-mode=bypassPermissions",),
 }
 PASSED = frozenset(
@@ -105,10 +108,21 @@ class Claude:
         argv += [f"--model={ask.model}"] if ask.model else []
         argv += [f"--allowedTools={','.join(ask.tools)}"] if ask.tools else []
         argv += [f"--append-system-prompt-file={notes}"] if notes else []
-        return Call(tuple(argv), _message(ask.prompt), environment(os.environ, ask), FAREWELL)
+        env = environment(os.environ, ask)
+        return Call(tuple(argv), _message(ask.prompt), env, FAREWELL, is_dialogue=ask.mode == "ask")
 
     def parse(self, line: str, directory: str) -> Iterable[Event]:
         return stream.parse(line, directory)
+
+    def reply(self, asked: Event, refusal: str | None) -> bytes:
+        """With the very input that was asked for: what it is allowed is what was shown."""
+        said = (
+            {"behavior": "allow", "updatedInput": asked.data["params"]}
+            if refusal is None
+            else {"behavior": "deny", "message": refusal}
+        )
+        response = {"subtype": "success", "request_id": asked.data["id"], "response": said}
+        return _line({"type": "control_response", "response": response})
 
     def outcome(self, ended: Ended) -> Verdict:
         return outcome.judge(ended)
@@ -139,6 +153,10 @@ def _message(prompt: str) -> bytes:
         "message": {"role": "user", "content": prompt},
         "client_composed": True,
     }
+    return _line(message)
+
+
+def _line(message: Mapping[str, object]) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 

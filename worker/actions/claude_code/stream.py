@@ -131,7 +131,23 @@ def _result(event: Mapping[str, Any], directory: str) -> _Found:
     yield Kind.RESULT, "", data
 
 
-_READERS = {"assistant": _assistant, "user": _user, "system": _system, "result": _result}
+def _asks(event: Mapping[str, Any], directory: str) -> _Found:
+    request = _mapping(event.get("request"))
+    if request.get("subtype") == "can_use_tool":
+        tool, params = _text(request.get("tool_name")), _mapping(request.get("input"))
+        why = one_line(_text(request.get("decision_reason")))
+        data = {"id": event.get("request_id"), "tool": tool, "params": params, "why": why}
+        yield Kind.ASKS, brief(tool, params, directory), data
+
+
+def _withdraws(event: Mapping[str, Any], directory: str) -> _Found:  # noqa: ARG001 - one of the readers
+    yield Kind.WITHDRAWN, "", {"id": event.get("request_id")}
+
+
+_READERS = {
+    "assistant": _assistant, "user": _user, "system": _system, "result": _result,
+    "control_request": _asks, "control_cancel_request": _withdraws,
+}  # fmt: skip
 
 
 def _blocks(event: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from worker.actions.base import Job
 from worker.actions.claude_code.agent import Agent, Event, Kind
+from worker.actions.claude_code.requests import Requests
+from worker.manners import Dialogue
 
 LINGER_S = 10.0
 """How long a program may stay after its result; what it had to say is said."""
@@ -20,12 +22,23 @@ _MARKS = {
 }  # fmt: skip
 
 
+_UNSHOWN = {Kind.RESULT, Kind.DENIED, Kind.ASKS, Kind.WITHDRAWN}
+
+
 class Watch:
     """Hears what a program says, and asks ten times a second whether it should end."""
 
-    def __init__(self, agent: Agent, job: Job, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        job: Job,
+        dialogue: Dialogue | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """*dialogue*: what it reads, when it may ask while it works."""
         self._agent = agent
         self._job = job
+        self._requests = Requests(agent, job, dialogue) if dialogue else None
         self._now = now
         self._heard_at = now()
         self._told_s = 0.0
@@ -41,26 +54,39 @@ class Watch:
     def hear(self, line: str) -> str:
         """A line of its stdout; what the log says instead."""
         self._heard_at, self._told_s = self._now(), 0.0
-        events = list(self._agent.parse(line, str(self._job.directory)))
-        for event in events:
-            self._remember(event)
-        return "".join(map(_shown, events))
+        return "".join(map(self._take, self._agent.parse(line, str(self._job.directory))))
 
     def stop(self) -> bool:
         """Whether it must end now, because somebody wants that or because it lingers."""
+        if self._job.stop():
+            return True
+        if self._requests:
+            self._requests.pass_on()
+            if self._requests.are_open:
+                # It is silent because we are.
+                self._heard_at = self._now()
         self.silent_s = silent = self._now() - self._heard_at
         if silent >= max(SILENCE_S, 2 * self._told_s):
             self._told_s = silent
             self._job.note(f"  … no output for {silent:.0f} s")
-        if self._job.stop():
-            return True
         self.has_lingered = self._is_done and silent > LINGER_S
         return self.has_lingered
+
+    def _take(self, event: Event) -> str:
+        """Remember an event, or deal with what it asks; what the log says."""
+        if self._requests and event.kind is Kind.ASKS:
+            return f"{self._requests.add(event)}\n"
+        if self._requests and event.kind is Kind.WITHDRAWN:
+            self._requests.withdraw(event.data["id"])
+        self._remember(event)
+        return _shown(event)
 
     def _remember(self, event: Event) -> None:
         if event.kind is Kind.RESULT:
             self.results.append(event.data)
             self._is_done = True
+            if self._requests:
+                self._requests.end()
         elif event.kind is Kind.DENIED:
             if event.text not in self.denied and len(self.denied) < _MOST_DENIED:
                 self.denied.append(event.text)
@@ -72,7 +98,7 @@ class Watch:
 
 
 def _shown(event: Event) -> str:
-    if event.kind in {Kind.RESULT, Kind.DENIED}:
+    if event.kind in _UNSHOWN:
         return ""
     indent = "    " if event.is_nested else ""
     lines = f"{_MARKS.get(event.kind, '')}{event.text}".split("\n")

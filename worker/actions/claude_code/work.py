@@ -18,7 +18,7 @@ from worker.actions.claude_code import changes, worktree
 from worker.actions.claude_code.agent import CHANGES, Agent, Ask, Ended, Verdict
 from worker.actions.claude_code.changes import Changes
 from worker.actions.claude_code.watch import Watch
-from worker.manners import Manners
+from worker.manners import Dialogue, Manners
 from worker.process import Completed, Ending
 
 MAX_NOTES_BYTES = 100_000
@@ -56,8 +56,10 @@ def _run(agent: Agent, program: Path, ask: Ask, job: Job, timeout: float) -> tup
         if notes:
             job.note("The repository's CLAUDE.md is handed over as text.")
         call = agent.command(program, ask, notes)
-        watch = Watch(agent, job)
-        manners = Manners(stdin=call.stdin, translate=watch.hear, farewell=call.farewell)
+        dialogue = Dialogue(call.stdin) if call.is_dialogue else None
+        watch = Watch(agent, job, dialogue)
+        stdin = dialogue or call.stdin
+        manners = Manners(stdin=stdin, translate=watch.hear, farewell=call.farewell)
         running = replace(job, stop=watch.stop)
         return watch, running.run(call.argv, timeout=timeout, env=call.env, manners=manners)
 
