@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import secrets
 from typing import Any, BinaryIO
 
 from flask import Blueprint, Response, abort, render_template, request, send_file
@@ -84,6 +85,8 @@ def task(task_id: str) -> str:
         card=shown.card(found),
         question=shown.question(found),
         requests=requests.open_in(found),
+        can_follow_up=records.is_ended(found.status) and bool(records.result(found).get("session_id")),
+        page=secrets.token_hex(8),
         output=output,
         silence=shown.silence(found),
         tail=live.TAIL_BYTES,

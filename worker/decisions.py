@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relay.protocol import DEFAULT_TTL_S, Command, Reason, Status
-from worker import models, moves
+from worker import actions, models, moves
 from worker.actions.base import Answer
 from worker.admission import Verdict, judge
 from worker.policy import PolicyFile
@@ -20,6 +20,9 @@ from worker.policy import PolicyFile
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
+HERE = "viewer"
+"""The caller of what somebody asks for on the machine itself."""
+_TITLE_CHARS = 200
 DECLINED = "You declined it in the viewer, so nothing was run"
 NOT_OPEN = (
     "It does not wait for this answer any more: it was answered, its time was over, or the task has ended"
@@ -32,6 +35,10 @@ class Conflict(Exception):
 
 class CannotRetry(Exception):
     """The task cannot be run again now; the text says why."""
+
+
+class CannotFollowUp(Exception):
+    """There is nothing that could go on; the text says why."""
 
 
 class CannotApprove(Exception):
@@ -47,12 +54,14 @@ class Decisions:
         self._now = now
         self._steady = steady
 
-    def accept(self, command: Command, caller: str, expires_in: float) -> Callable[[], models.Task]:
+    def accept(
+        self, command: Command, caller: str, expires_in: float, *, is_told: bool = True
+    ) -> Callable[[], models.Task]:
         """Judge *command* now, and record it once when the answer is called.
 
         Apart, because judging takes longer than writing, and nobody else can write while a
         transaction is open. What policy or parameters forbid is recorded as well, as a failed task
-        that says why. The answer raises Conflict."""
+        that says why. *is_told*: whether the relay knows of it. The answer raises Conflict."""
         now, age = self._now(), max(0.0, command.ttl - expires_in)
         verdict = self._judge(caller, command.action_type, command.params, age)
         row = {
@@ -62,10 +71,26 @@ class Decisions:
             "title": command.title,
             "caller": caller,
             "digest": _digest(command),
+            "reported_rev": 0 if is_told else moves.UNTOLD,
             **self._waiting(verdict, age, expires_in),
             **(_refused(verdict.refusal, now) if verdict.refusal else {"status": verdict.status}),
         }
         return lambda: _record(now, row)
+
+    def follow_up(self, task: models.Task, words: str, new_id: str) -> models.Task:
+        """Go on with *words* where *task* ended, as a task *new_id* of its own, by the policy of today.
+        The same again changes nothing. Raises CannotFollowUp, Conflict, ValidationError for an odd id."""
+        if not Status(task.status).is_final:
+            raise CannotFollowUp("It has not ended; wait for it, or stop it first")
+        params, result = json.loads(task.input_data), json.loads(task.output_data or "{}")
+        kind = actions.catalogue().get(task.action_type)
+        following = kind.follow_up(params, result, words) if kind else None
+        if following is None:
+            raise CannotFollowUp("It left no conversation that could go on")
+        title = " ".join(words.split())[:_TITLE_CHARS] or None
+        fields = {"task_id": new_id, "action_type": task.action_type, "params": following, "title": title}
+        record = self.accept(Command.model_validate(fields), HERE, DEFAULT_TTL_S, is_told=False)
+        return record()
 
     def renew(self, task: models.Task, age_s: float = 0.0) -> models.Task:
         """Make the next attempt of an ended task, by the policy of today: an approval that was

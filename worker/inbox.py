@@ -28,7 +28,7 @@ from relay.protocol import (
 from worker import actions, models, moves
 from worker.announcement import announced
 from worker.clock import steady_clock, wall_clock
-from worker.decisions import CannotApprove, CannotRetry, Clock, Conflict, Decisions
+from worker.decisions import CannotApprove, CannotFollowUp, CannotRetry, Clock, Conflict, Decisions
 from worker.policy import PolicyFile
 from worker.schema import open_database
 from worker.settings import Settings
@@ -36,9 +36,18 @@ from worker.tasks import Queue
 
 T = TypeVar("T", bound=BaseModel)
 CannotOpen = models.CannotOpen
-"""The records cannot be used; like CannotRetry and CannotApprove re-exported, because callers see
+"""The records cannot be used; like the other refusals re-exported, because callers see
 only this module."""
-__all__ = ["CannotApprove", "CannotOpen", "CannotRetry", "Inbox", "Unacceptable", "Unavailable", "open_inbox"]
+__all__ = [
+    "CannotApprove",
+    "CannotFollowUp",
+    "CannotOpen",
+    "CannotRetry",
+    "Inbox",
+    "Unacceptable",
+    "Unavailable",
+    "open_inbox",
+]
 
 
 class Unacceptable(Exception):
@@ -154,6 +163,20 @@ class Inbox:
         renewed = self._decide.renew(task)
         self._queue.ring(task_id)
         return renewed
+
+    def follow_up(self, task_id: str, words: str, new_id: str) -> models.Task:
+        """A person at the machine says *words* to go on where a task ended: a task *new_id* of its own,
+        judged like every command. The same again changes nothing.
+
+        Raises CannotFollowUp, Unacceptable for an id that cannot be taken, or KeyError."""
+        try:
+            task = self._decide.follow_up(_needed(task_id), words, new_id)
+        except ValidationError as problem:
+            raise Unacceptable(f"It cannot be asked like that: {explain(problem)}") from None
+        except Conflict as problem:
+            raise Unacceptable(str(problem)) from None
+        self._queue.ring(new_id)
+        return task
 
     def cancel(self, task_id: str) -> None:
         """Stop a task: one that waits ends at once, one that runs as soon as its program is gone.

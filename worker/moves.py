@@ -31,6 +31,8 @@ WRITING = threading.RLock()
 again, which is many times slower than being woken when the lock is free."""
 EXPIRED = "It was not started in time; say it again if it is still wanted"
 LAPSED = "Nobody approved it in time, and no answer is a no; say it again if it is still wanted"
+UNTOLD = 2**62
+"""`reported_rev` of a task that was asked for on this machine: the relay knows nothing of it."""
 INTERRUPTED = "The worker stopped while it ran; nothing was repeated. Run it again if that is safe"
 
 

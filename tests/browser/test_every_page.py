@@ -79,6 +79,19 @@ def wants(machine: Machine) -> str:
     return f"/t/{task.id}"
 
 
+def conversation(machine: Machine) -> str:
+    result = {"session_id": "4033a5b0-1111-4111-8111-111111111111", "headline": "It is fine."}
+    asked = {"prompt": "Review it"}
+    task = machine.ended(
+        action_type="claude_code",
+        params=asked,
+        title="Review it",
+        output_data=result,
+        printed="It is fine.\n",
+    )
+    return f"/t/{task.id}"
+
+
 def unbroken(machine: Machine) -> str:
     word = "x" * 200
     task = machine.ended(
@@ -117,6 +130,7 @@ PAGES = {
     "a waiting task": silent,
     "a task that needs an OK": asks,
     "a task that asks while it runs": wants,
+    "a conversation that can go on": conversation,
     "a task of unbroken words": unbroken,
     "a list of unbroken words": unbroken_list,
     "a long output": long_output,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.test_every_page import conversation
 from tests.viewer.machine import Machine
 from worker import models, questions
 
@@ -89,6 +90,15 @@ def test_what_a_running_task_asks_is_allowed_with_one_tap(page: Page, machine: M
     expect(asks).to_have_count(0)
     assert questions.Question.get_by_id(number).answer == "yes"
     expect(page.locator("main > .facts .state")).to_have_text("Running")
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_a_conversation_goes_on_with_one_field_and_one_button(page: Page, machine: Machine) -> None:
+    page.goto(conversation(machine))
+    page.get_by_role("textbox", name="Ask a follow-up").fill("And the tests?")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.get_by_role("heading", name="And the tests?")).to_be_visible()
+    expect(page.locator("main > .facts .state")).to_have_text("Queued")
 
 
 def test_a_filter_is_a_link_and_back_goes_back(page: Page, machine: Machine) -> None:

@@ -30,7 +30,7 @@ class Machine:
         self.policy = folder / "policy.toml"
         self.policy.write_text(
             f'version = 1\n[projects.home]\npath = "{folder / "project"}"\ngit = "write"\nshell = "full"\n'
-            "parallel = true\n"
+            'claude = ["review", "edit"]\nparallel = true\n'
         )
         self.inbox: Inbox = open_inbox(Settings.read(self.environment))
         self._numbers = itertools.count(1)

@@ -152,6 +152,17 @@ class Action(BaseModel):
     def preview(self) -> str:
         """What would run, in one line, for a person to read."""
 
+    @classmethod
+    def follow_up(
+        cls,
+        params: Mapping[str, Any],  # noqa: ARG003 - as below
+        result: Mapping[str, Any],  # noqa: ARG003 - most actions have nothing that could go on
+        words: str,  # noqa: ARG003
+    ) -> dict[str, Any] | None:  # Any: JSON
+        """The parameters with which *words* go on where a task with *params* and *result* ended; None
+        when it left nothing that could go on."""
+        return None
+
     @abstractmethod
     def run(self, job: Job) -> Outcome:
         """Do it. Raises Rejected or CannotStart instead of returning when nothing was run."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -106,6 +107,15 @@ class ClaudeCode(Action):
     @property
     def preview(self) -> str:
         return self.prompt
+
+    @classmethod
+    def follow_up(
+        cls, params: Mapping[str, Any], result: Mapping[str, Any], words: str
+    ) -> dict[str, Any] | None:  # Any: JSON
+        if not result.get("session_id"):
+            return None
+        kept = {name: value for name, value in params.items() if name != "fork"}
+        return {**kept, "prompt": words, "session": result["session_id"]}
 
     def run(self, job: Job) -> Outcome:
         earlier = self.session.lower() if self.session else None
