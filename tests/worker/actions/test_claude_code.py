@@ -217,16 +217,21 @@ keep("notes", open(path).read()); keep("place", path); result()
 """
 
 
-def test_claude_md_is_handed_over_as_text(fake: Fake, ask: Ask, project: Path, tmp_path: Path) -> None:
+def test_claude_md_and_agents_md_are_handed_over_as_text(
+    fake: Fake, ask: Ask, project: Path, tmp_path: Path
+) -> None:
     program = fake(NOTES)
     (project / "CLAUDE.md").write_text("Be brief.\n")
     (project / "docs" / "CLAUDE.md").write_text(
         "Be kind. \udcff".encode("utf-8", "surrogateescape").decode("latin-1")
     )
+    (project / "AGENTS.md").symlink_to("CLAUDE.md")
+    (project / "docs" / "AGENTS.md").write_text("Be sure.\n")
     ask(directory=project / "docs")
-    assert (program.parent / "notes").read_text().startswith("Be brief.\n\nBe kind.")
+    said = (program.parent / "notes").read_text().split("\n\n")
+    assert (said[0], said[1][:8], said[2]) == ("Be brief.", "Be kind.", "Be sure.")
     assert not Path((program.parent / "place").read_text()).exists()
-    assert "CLAUDE.md is handed over" in log(tmp_path)
+    assert "Handed over as text: CLAUDE.md, AGENTS.md\n" in log(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["link out", "folder", "fifo", "missing", "blank"])

@@ -19,7 +19,7 @@ _NOTES = f"""
 It is the Claude Code of that machine, {".".join(map(str, MINIMUM))} or newer, with its owner's login and
 settings. The prompt is text and nothing else: a leading `-`, `/cost` or `@/file` in it means nothing. Hooks,
 MCP servers and settings that a repository brings along are not used unless the project has
-`trust_repo_config = true`; its CLAUDE.md is handed over as text.
+`trust_repo_config = true`; its CLAUDE.md and AGENTS.md are handed over as text.
 
 | mode | may | everything else |
 | --- | --- | --- |

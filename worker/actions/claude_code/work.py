@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from relay.protocol import Reason, Status
 from worker.actions.base import TOO_MUCH, Job, Outcome
-from worker.actions.claude_code import changes, worktree
+from worker.actions.claude_code import changes, notes, worktree
 from worker.actions.claude_code.agent import CHANGES, Agent, Ask, Ended, Verdict
 from worker.actions.claude_code.changes import Changes
 from worker.actions.claude_code.watch import Watch
 from worker.manners import Dialogue, Manners
 from worker.process import Completed, Ending
 
-MAX_NOTES_BYTES = 100_000
 MAX_ANSWER_CHARS = 100_000
 QUIET_S = 10.0
 """A silence before a time-out that is worth a word."""
@@ -52,10 +47,8 @@ def perform(agent: Agent, ask: Ask, job: Job, timeout: float) -> Outcome:
 
 
 def _run(agent: Agent, program: Path, ask: Ask, job: Job, timeout: float) -> tuple[Watch, Completed]:
-    with _notes(job) as notes:
-        if notes:
-            job.note("The repository's CLAUDE.md is handed over as text.")
-        call = agent.command(program, ask, notes)
+    with notes.handed_over(job) as path:
+        call = agent.command(program, ask, path)
         dialogue = Dialogue(call.stdin) if call.is_dialogue else None
         watch = Watch(agent, job, dialogue)
         stdin = dialogue or call.stdin
@@ -133,31 +126,3 @@ def _last_line(
 
 def _count(number: int, unit: str) -> str:
     return f"{number} {unit}" + ("" if number == 1 else "s")
-
-
-@contextmanager
-def _notes(job: Job) -> Iterator[Path | None]:
-    """A file with what the project's CLAUDE.md say; None without any, and where the assistant may
-    read them itself.
-
-    As text they can ask for something. As configuration they would bring the hooks and servers of the
-    same repository with them."""
-    folders = [job.root] if job.directory == job.root else [job.root, job.directory]
-    texts = [] if job.is_trusted else [text for folder in folders if (text := _read(folder, job.root))]
-    if not texts:
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="ai-webhook-") as folder:
-        path = Path(folder) / "CLAUDE.md"
-        path.write_text("\n\n".join(texts), encoding="utf-8")
-        yield path
-
-
-def _read(folder: Path, root: Path) -> str | None:
-    """CLAUDE.md in *folder*. A link out of the project is not followed: what it led to would be told."""
-    path = Path(os.path.realpath(folder / "CLAUDE.md"))
-    with suppress(OSError):
-        if root in path.parents and stat.S_ISREG(path.stat().st_mode):
-            with path.open("rb") as file:
-                return file.read(MAX_NOTES_BYTES).decode("utf-8", "replace").strip() or None
-    return None
