@@ -66,6 +66,7 @@ def work(settings: Settings, queue: Queue) -> None:
     policy = PolicyFile(settings.policy_path)
     runner = Runner(policy, reporter, marker, Redactor(secrets), steady=steady)
     recovery.recover(queue, recovery.marker_of(settings.sqlite_path), wall_clock())
+    recovery.clear_up(f"{marker}:0-0")
     reporter.start()
     facts = (queue, settings, guardian, steady)
     threading.Thread(target=_sweep, args=facts, name="sweeper", daemon=True).start()

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from relay.protocol import Status
-from worker import lanes, marks, models, moves
+from worker import actions, lanes, marks, models, moves
 from worker.tasks import Queue
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,12 @@ def recover(queue: Queue, marker: str, now: datetime) -> None:
     queue.clear()
     for task in models.with_status(Status.PENDING):
         queue.ring(task.id)
+
+
+def clear_up(marker: str) -> None:
+    """Let every action settle what it left behind in earlier workers; its programs carry *marker*."""
+    for action in actions.catalogue().values():
+        action.recover(models.output_dir(), marker)
 
 
 def ring_forgotten(queue: Queue, now: Callable[[], datetime]) -> None:

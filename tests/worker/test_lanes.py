@@ -90,6 +90,28 @@ def test_a_lane_is_the_repository_and_only_what_may_change_it_holds_it(
     assert admit(rules, "phone", action_type, params).lane == (str(project) if holds else None)
 
 
+SESSION = "4033A5B0-1111-4111-8111-111111111111"
+
+
+@pytest.mark.parametrize(
+    ("params", "lane"),
+    [
+        ({}, "repository"), ({"session": SESSION}, "repository"), ({"isolation": "worktree"}, None),
+        ({"isolation": "worktree", "session": SESSION}, f"session {SESSION.lower()}"),
+        ({"isolation": "worktree", "session": SESSION, "fork": True}, None),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("parallel", [False, True])
+def test_on_a_branch_of_its_own_it_holds_its_session_only(
+    project: Path, params: dict[str, object], lane: str | None, parallel: bool
+) -> None:
+    one = {"path": str(project), "claude": ["edit"], "parallel": parallel}
+    policy = Policy.model_validate({"version": 1, "projects": {"garden": one}})
+    found = admit(policy, "phone", "claude_code", {"prompt": "x", "mode": "edit", **params}).lane
+    repository = None if parallel else str(project)
+    assert found == (repository if lane == "repository" else lane)
+
+
 def test_a_repository_inside_a_project_is_a_lane_of_its_own(rules: Policy, project: Path) -> None:
     (project / "inner").mkdir()
     git(project / "inner", "init", "-q")

@@ -163,6 +163,16 @@ class Action(BaseModel):
         when it left nothing that could go on."""
         return None
 
+    def lane(self, repository: str | None) -> str | None:
+        """What it must hold alone while it runs. *repository*: the real path of the one that it may
+        change, which is what most need; None where tasks may change it beside each other."""
+        return repository
+
+    @classmethod
+    def recover(cls, output_dir: Path, marker: str) -> None:
+        """Settle what attempts of a worker that died left in *output_dir*, before any other begins.
+        Programs that it starts carry *marker*. It must not raise."""
+
     @abstractmethod
     def run(self, job: Job) -> Outcome:
         """Do it. Raises Rejected or CannotStart instead of returning when nothing was run."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 from relay.protocol import Status
 from tests.chain import git
 from tests.messages_api import Api, says, uses
-from worker import actions
+from worker import actions, models, recovery
+from worker.actions.base import Job
+from worker.actions.claude_code import agent, changes, worktree
 
 Ask = Callable[..., Any]
 Fake = Callable[..., Path]
@@ -80,6 +83,94 @@ def test_what_was_cut_off_is_kept_as_well(fake: Fake, ask: Ask, project: Path, t
     assert "half" in said(project, "ls-tree", "--name-only", done.output_data["branch"])
 
 
+def test_what_cannot_be_committed_is_not_taken_away(
+    fake: Fake, ask: Ask, project: Path, tmp_path: Path
+) -> None:
+    # As a git would that was ended in the middle, and in a way that cannot be put right.
+    lock = "open('.git').read().split()[1] + '/index.lock'"
+    fake(f"open('made', 'w').close(); os.mkdir({lock}); result()")
+    data = ask(mode="edit", isolation="worktree").output_data
+    left = tmp_path / "worktrees" / data["session_id"]
+    assert (left / "made").exists()
+    assert (data["branch"], data["files_changed"]) == (f"agent/{data['session_id'][:8]}", None)
+    assert f"could not be committed and is still in {left}" in (tmp_path / "log").read_text()
+    fake(f"os.rmdir({lock}); open({lock}, 'w').close(); result()")
+    data = ask(mode="edit", isolation="worktree", session=data["session_id"]).output_data
+    assert (data["files_changed"], left.exists()) == (["made"], False)
+
+
+@pytest.fixture
+def cut_off(project: Path, records: Path) -> Iterator[Path]:
+    """The work tree of a worker that was killed in the middle."""
+    models.output_dir().mkdir()
+    job = Job(project, project, models.output_dir() / "log", f"worktree:{os.getpid()}", lambda: False)
+    asked = agent.Ask("Mend it", "edit", "4033a5b0-1111-4111-8111-111111111111", is_apart=True)
+    context = worktree.branched(job, changes.look(job), asked)
+    yield context.__enter__().job.root
+    # It never leaves the block; its end in this process finds nothing left to do.
+    del context
+
+
+def recover() -> None:
+    recovery.clear_up(f"worktree:{os.getpid()}")
+
+
+@pytest.mark.parametrize(
+    "how", ["plainly", "in the middle of git", "with a bent .git", "with a link for a .git"]
+)
+def test_a_worker_that_starts_puts_away_what_a_dead_one_left(
+    cut_off: Path, project: Path, tmp_path: Path, how: str
+) -> None:
+    (cut_off / "half").write_text("half of it\n")
+    if how == "in the middle of git":
+        (project / ".git" / "worktrees" / cut_off.name / "index.lock").touch()
+    elif how != "plainly":
+        evil = tmp_path / "evil"
+        evil.mkdir()
+        git(evil, "init", "-q")
+        git(evil, "config", "filter.x.clean", f"touch {tmp_path}/ran; cat")
+        (cut_off / ".gitattributes").write_text("* filter=x\n")
+        (cut_off / ".git").unlink()
+        if how == "with a bent .git":
+            (cut_off / ".git").write_text(f"gitdir: {evil}/.git")
+        else:
+            (cut_off / ".git").symlink_to(evil / ".git")
+    recover()
+    assert said(project, "show", "agent/4033a5b0:half") == "half of it\n"
+    assert said(project, "log", "-1", "--format=%s", "agent/4033a5b0") == "Mend it\n"
+    assert list(cut_off.parent.iterdir()) == []
+    assert said(project, "worktree", "list").count("\n") == 1
+    assert not (tmp_path / "ran").exists()
+    recover()
+
+
+def test_what_a_dead_worker_left_untouched_leaves_no_branch(
+    cut_off: Path, project: Path, tmp_path: Path
+) -> None:
+    recover()
+    assert not cut_off.exists()
+    assert said(project, "branch", "--list", "agent/*") == ""
+
+
+@pytest.mark.parametrize(
+    "why", ["git must not be used there", "the project is gone", "its note cannot be read"]
+)
+def test_a_work_tree_that_cannot_be_put_away_is_left_with_its_work(
+    cut_off: Path, project: Path, tmp_path: Path, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (cut_off / "half").touch()
+    if why == "git must not be used there":
+        git(project, "config", "filter.x.clean", f"touch {tmp_path}/ran; cat")
+    elif why == "the project is gone":
+        shutil.rmtree(project)
+    else:
+        cut_off.with_name(f"{cut_off.name}.json").write_text("{}")
+    recover()
+    assert (cut_off / "half").exists()
+    assert not (tmp_path / "ran").exists()
+    assert "is left as it is" in caplog.text
+
+
 def test_what_a_dead_worker_left_is_found_by_its_session(
     fake: Fake, ask: Ask, project: Path, tmp_path: Path
 ) -> None:
@@ -134,7 +225,7 @@ def test_where_there_is_no_commit_it_is_refused_with_the_way_out(fake: Fake, ask
 
 
 def test_who_changes_nothing_needs_none() -> None:
-    with pytest.raises(actions.Rejected, match="for the modes edit and full"):
+    with pytest.raises(actions.Rejected, match="for ask, edit and full"):
         actions.parse("claude_code", {"prompt": "x", "isolation": "worktree"})
 
 

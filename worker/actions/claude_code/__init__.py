@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from worker.actions.base import MAX_TIMEOUT_S, Action, Job, Outcome
+from worker.actions.claude_code import worktree
 from worker.actions.claude_code.agent import CHANGES, Ask
 from worker.actions.claude_code.cli import MINIMUM, Claude
 from worker.actions.claude_code.work import perform
@@ -42,8 +44,9 @@ words and not the assistant's.
 
 With `isolation` = `worktree` it works on the branch that the result names (`branch`, like `agent/4033a5b0`).
 It begins at the last commit; what is not committed in the checkout is not there. Whatever it leaves is
-committed to that branch and to no other, also after a cancel or a time-out, and a session that goes on finds
-it again. Look at it with `git diff`, merge or delete it as you like.
+committed to that branch and to no other, also after a cancel, a time-out or a crash, and a session that goes
+on finds it again. Other tasks in the repository run beside it. Look at it with `git diff`, merge or delete
+it as you like.
 """
 # Whoever may run one of these with any arguments may run anything.
 _ANYTHING = frozenset(
@@ -116,6 +119,16 @@ class ClaudeCode(Action):
             return None
         kept = {name: value for name, value in params.items() if name != "fork"}
         return {**kept, "prompt": words, "session": result["session_id"]}
+
+    def lane(self, repository: str | None) -> str | None:
+        """On a branch of its own it does not touch the checkout; one session works there at a time."""
+        if self.isolation != "worktree":
+            return repository
+        return f"session {self.session.lower()}" if self.session and not self.fork else None
+
+    @classmethod
+    def recover(cls, output_dir: Path, marker: str) -> None:
+        worktree.recover(output_dir, marker)
 
     def run(self, job: Job) -> Outcome:
         earlier = self.session.lower() if self.session else None

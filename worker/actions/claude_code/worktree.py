@@ -2,15 +2,18 @@
 
 What an assistant leaves there is committed to the branch `agent/…` however its run ended, and the work
 tree goes away: the branch can be looked at, merged and deleted from afar, a folder could not. A session
-that goes on finds its branch again."""
+that goes on finds its branch again, and a worker that starts puts away what a dead one left. Nothing is
+taken away before it is committed."""
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from worker.actions.base import Job
@@ -18,7 +21,9 @@ from worker.actions.claude_code import changes
 from worker.actions.claude_code.agent import Ask
 from worker.actions.claude_code.changes import Changes, State
 from worker.policy import Rejected
-from worker.process import Completed
+from worker.process import CannotStart, Completed
+
+log = logging.getLogger(__name__)
 
 _PATIENCE_S = 120.0
 _CONFIG = {
@@ -49,6 +54,21 @@ class Branch:
     changed: Changes = field(default=Changes(None, None))
 
 
+@dataclass(frozen=True)
+class _Tree:
+    """A work tree, as it is written down beside it before there is one: what is in it says nothing about
+    where it belongs."""
+
+    top: str
+    """Of the repository that it belongs to."""
+    branch: str
+    base: str
+    """The commit from which this run began."""
+    is_new: bool
+    """Whether the branch was made for it."""
+    message: str
+
+
 @contextmanager
 def branched(job: Job, before: State | None, ask: Ask) -> Iterator[Branch]:
     """A branch in a work tree of its own, for the block. *before*: the checkout as it is, which
@@ -57,54 +77,128 @@ def branched(job: Job, before: State | None, ask: Ask) -> Iterator[Branch]:
         raise Rejected(
             "isolation worktree needs a git repository with a commit; leave it out, or commit first"
         )
-    name, folder = _name(ask.session), job.log.parent / "worktrees" / ask.session
+    folder = _shelf(job.log.parent) / ask.session
     git = _git(job, before.top, {})
-    is_new = _begin(git, name, folder, ask)
+    tree = _begin(git, before.top, folder, ask)
     directory = folder / job.directory.relative_to(before.top)
-    # Where its data is, before anybody works there: what a .git in it says later does not matter.
-    data = git("-C", str(folder), "rev-parse", "--absolute-git-dir").stdout.strip()
-    inside = _git(job, folder, {"GIT_DIR": data, "GIT_WORK_TREE": str(folder)})
-    base = inside("rev-parse", "HEAD").stdout.strip()
-    branch = Branch(name, replace(job, root=folder, directory=directory))
+    branch = Branch(tree.branch, replace(job, root=folder, directory=directory))
     try:
         if not directory.is_dir():
             raise Rejected(
                 f"{job.directory} is not in the last commit, so it is not in a work tree of its own"
             )
         if before.files:
-            job.note(f"On branch {name}, beside the checkout: what is not committed there is not here.")
+            job.note(
+                f"On branch {tree.branch}, beside the checkout: what is not committed there is not here."
+            )
         yield branch
     finally:
-        inside("add", "-A")
-        inside("commit", "-q", "--no-verify", "-m", _message(ask))
-        tip = inside("rev-parse", "HEAD").stdout.strip()
-        git("worktree", "remove", "--force", str(folder))
-        # Had somebody bent its .git, git would leave it to us.
-        shutil.rmtree(folder, ignore_errors=True)
-        git("worktree", "prune")
-        if is_new and tip == base:
-            git("branch", "-D", name)
-            branch.is_kept = False
-        branch.changed = changes.between(job, before.top, base, tip)
+        tip = None
+        # The work is done and has its result, whatever became of the repository meanwhile.
+        with suppress(OSError, CannotStart):
+            tip = _put_away(job, tree, folder)
+        if tip is None:
+            job.note(f"What it left could not be committed and is still in {folder}")
+        branch.is_kept = tip is None or not (tree.is_new and tip == tree.base)
+        if tip is not None:
+            branch.changed = changes.between(job, before.top, tree.base, tip)
 
 
-def _begin(git: _Git, name: str, folder: Path, ask: Ask) -> bool:
-    """Make the work tree; whether the branch is new. One that a dead worker left is used as it is."""
-    if folder.exists():
-        return False
-    git("worktree", "prune")
-    exists = _has(git, name)
+def recover(output_dir: Path, marker: str) -> None:
+    """Put away the work trees that a dead worker left below *output_dir*, where nobody works now."""
+    for note in sorted(_shelf(output_dir).glob("*.json")):
+        folder = note.with_suffix("")
+        try:
+            tree = _Tree(**json.loads(note.read_text(encoding="utf-8")))
+            top = Path(tree.top)
+            job = Job(top, top, Path(os.devnull), marker, lambda: False)
+            # Its configuration may have been changed meanwhile.
+            changes.look(job, files=False)
+            tip = _put_away(job, tree, folder)
+        except (OSError, TypeError, ValueError, Rejected, CannotStart) as problem:
+            log.warning("The work tree %s is left as it is (%s).", folder, problem)
+            continue
+        if tip is None:
+            log.warning("The work tree %s is left as it is: it could not be committed.", folder)
+        else:
+            log.info("The work tree of an earlier worker is put away; its work is on %s.", tree.branch)
+
+
+def _shelf(output_dir: Path) -> Path:
+    return output_dir / "worktrees"
+
+
+def _begin(git: _Git, top: Path, folder: Path, ask: Ask) -> _Tree:
+    """Make the work tree, and write down what it is. One that a dead worker left is used as it is."""
+    name = _name(ask.session)
+    exists, start = _has(git, name), "HEAD"
     if exists:
-        added = git("worktree", "add", "-q", str(folder), name)
-    else:
-        fork = _name(ask.earlier) if ask.earlier and ask.earlier != ask.session else ""
-        start = fork if fork and _has(git, fork) else "HEAD"
-        added = git("worktree", "add", "-q", "-b", name, str(folder), start)
+        start = name
+    elif ask.earlier and ask.earlier != ask.session and _has(git, _name(ask.earlier)):
+        start = _name(ask.earlier)
+    base = git("rev-parse", "--verify", f"{start}^{{commit}}").stdout.strip()
+    tree = _Tree(str(top), name, base, not exists, _message(ask))
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    _note(folder).write_text(json.dumps(asdict(tree)), encoding="utf-8")
+    if folder.exists():
+        return tree
+    git("worktree", "prune")
+    made = [str(folder), name] if exists else ["-b", name, str(folder), start]
+    added = git("worktree", "add", "-q", *made)
     if added.returncode != 0:
         shutil.rmtree(folder, ignore_errors=True)
+        _note(folder).unlink()
         why = " ".join(added.stderr.split())[:200]
         raise Rejected(f"git could not make a work tree for branch {name}: {why}")
-    return not exists
+    return tree
+
+
+def _note(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.json")
+
+
+def _put_away(job: Job, tree: _Tree, folder: Path) -> str | None:
+    """Commit what is in the work tree to its branch, then take it away, and its branch if there is nothing on
+    it. Returns the last commit; None, and nothing is taken away, when not all of it could be committed."""
+    git = _git(job, Path(tree.top), {})
+    if folder.exists() and not _is_committed(job, git, tree, folder):
+        return None
+    git("worktree", "remove", "--force", str(folder))
+    # Had somebody bent its .git, git would leave it to us.
+    shutil.rmtree(folder, ignore_errors=True)
+    git("worktree", "prune")
+    tip = git("rev-parse", "--verify", "-q", f"refs/heads/{tree.branch}").stdout.strip() or tree.base
+    if tree.is_new and tip == tree.base:
+        git("branch", "-D", tree.branch)
+    _note(folder).unlink(missing_ok=True)
+    return tip
+
+
+def _is_committed(job: Job, git: _Git, tree: _Tree, folder: Path) -> bool:
+    """Whether all that is in the work tree is on its branch now."""
+    data = _data(git, folder)
+    if data is None:
+        return False
+    # Of a git that was ended in the middle: nobody works here any more.
+    with suppress(OSError):
+        (data / "index.lock").unlink()
+    inside = _git(job, folder, {"GIT_DIR": str(data), "GIT_WORK_TREE": str(folder)})
+    inside("add", "-A")
+    inside("commit", "-q", "--no-verify", "-m", tree.message)
+    left = inside("status", "--porcelain")
+    return left.returncode == 0 and not left.stdout.strip()
+
+
+def _data(git: _Git, folder: Path) -> Path | None:
+    """Where the repository keeps what it knows of the work tree. Asked of the repository: a .git in the work
+    tree itself could lead anywhere by now."""
+    common = Path(git("rev-parse", "--path-format=absolute", "--git-common-dir").stdout.strip() or os.devnull)
+    for pointer in common.glob("worktrees/*/gitdir"):
+        # Not the real path of .git itself: a link there leads wherever it was put.
+        place = (pointer.parent / pointer.read_text(encoding="utf-8").strip()).parent
+        if os.path.realpath(place) == os.path.realpath(folder):
+            return pointer.parent
+    return None
 
 
 def _has(git: _Git, name: str) -> bool:
