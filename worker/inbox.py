@@ -36,8 +36,7 @@ from worker.tasks import Queue
 
 T = TypeVar("T", bound=BaseModel)
 CannotOpen = models.CannotOpen
-"""The records cannot be used; like the other refusals re-exported, because callers see
-only this module."""
+"""The records cannot be used; re-exported like the other refusals: callers see this module only."""
 __all__ = [
     "CannotApprove",
     "CannotFollowUp",
@@ -198,10 +197,9 @@ class Inbox:
         self._queue.ring(task_id)
 
     def answer(self, task_id: str, number: int, fingerprint: str, *, is_allowed: bool) -> None:
-        """A person at the machine says yes or no to a question of a running task (`worker.questions`),
-        by its number, and to exactly what *fingerprint* stands for. No webhook leads here.
+        """A person at the machine says yes or no to exactly what a running task asks (`worker.questions`).
 
-        Raises CannotApprove, or KeyError for a task that is not there."""
+        No webhook leads here. Raises CannotApprove, or KeyError for a task that is not there."""
         self._decide.answer(_needed(task_id), number, fingerprint, is_allowed=is_allowed)
         self._queue.ring(task_id)
 
@@ -213,7 +211,7 @@ class Inbox:
             raise Unavailable(f"the records cannot be read ({problem})") from None
 
     def projects(self) -> list[AnnouncedProject]:
-        """What may be asked for on this machine as its policy says it now, for the relay to know."""
+        """What may be asked for on this machine, as its policy says it now."""
         return announced(self._policy)
 
     def _keep(self, webhook: Webhook) -> list[str]:
