@@ -128,7 +128,7 @@ class AnnouncedProject(_Frozen):
     shell: Literal["off", "named", "full"]
     commands: dict[Name, list[str]] = Field(default_factory=dict, max_length=200)
     """The commands that may be called by name, each with the names of its holes."""
-    claude: list[Literal["review", "plan", "edit", "full"]]
+    claude: list[Literal["review", "plan", "ask", "edit", "full"]]
     allow: list[Annotated[str, Field(max_length=100)]] = Field(default_factory=list, max_length=100)
     """Scopes of actions that its owner added."""
 
