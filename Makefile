@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run test faults fuzz bench check format clean
+.PHONY: help run doctor test faults fuzz bench check format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -12,6 +12,9 @@ help:  ## show this list
 
 run: $(VENV)/runs  ## start relay, listener, worker and viewer on this machine
 	@$(BIN)/python -m worker.start
+
+doctor: $(VENV)/runs  ## look at every link of the chain, and send a command through all of it
+	@$(BIN)/python -m worker.doctor
 
 test: $(VENV)/tests  ## format, lint, types, import rules, and every test
 	$(BIN)/ruff format --check .

@@ -32,7 +32,7 @@ ROOMS = {
     "standardwebhooks": {"relay/auth.py", "relay/settings.py"},
     "waitress": {"viewer/__main__.py"},
     "honcho": {"worker/start.py"},
-    "urllib3": {"worker/reporter.py", "worker/start.py"},
+    "urllib3": {"worker/links.py", "worker/reporter.py", "worker/start.py"},
     "websockets": {"listener/"},
 }
 

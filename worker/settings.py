@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from relay.env import RelayAddress, parse_keys
+from relay.env import NAME, RelayAddress, parse_keys
 
 
 class Settings(BaseModel):
@@ -71,6 +71,8 @@ class ChainSettings(Settings):
     """What somebody needs who starts or checks all four processes."""
 
     api_key: SecretStr
+    machine_name: str = Field(default="laptop", pattern=NAME)
+    relay_sqlite_path: Path = Path("relay.db")
     host: str = "127.0.0.1"
     viewer_host: str = "127.0.0.1"
     viewer_port: int = Field(default=5001, ge=0, le=65_535)
@@ -85,6 +87,11 @@ class ChainSettings(Settings):
     def own_api_key(self) -> str:
         """The first of API_KEY, for calls from this machine."""
         return next(iter(parse_keys(self.api_key.get_secret_value(), "default")))
+
+    @property
+    def own_name(self) -> str:
+        """What this machine is called: by the name of its key, else by MACHINE_NAME."""
+        return parse_keys(self.machine_key.get_secret_value(), self.machine_name)[self.own_key]
 
     @property
     def relay_is_here(self) -> bool:
