@@ -16,7 +16,7 @@ from relay.errors import Code, Problem
 from relay.hub import Relay
 from relay.openapi import TaskIdInPath
 from relay.protocol import NAME, Status
-from relay.speech import is_asking, last_seen, spoken
+from relay.speech import is_asking, last_seen, spoken, waiting
 from relay.tables import Task
 
 MAX_WAIT_S = 45.0
@@ -74,7 +74,7 @@ def view(relay: Relay, task: Task, *, duplicate: bool = False, again: str = BY_H
         status=status,
         machine_online=online,
         waiting_for=_waiting_for(relay, status, task.machine),
-        summary=task.summary or spoken(status),
+        summary=_summary(relay, status, task, online=online),
         created_at=_utc(task.created_at),
         started_at=_utc(task.started_at),
         completed_at=_utc(task.completed_at),
@@ -98,6 +98,16 @@ def _waiting_for(relay: Relay, status: Status, machine: str) -> Waiting | None:
     if session is None:
         return "offline"
     return "busy" if session.queued else "queued"
+
+
+def _summary(relay: Relay, status: Status, task: Task, *, online: bool) -> str:
+    """What is said of it now: an end is told once, and until then it matters who is there."""
+    if status.is_final:
+        return task.summary or spoken(status)
+    machine = task.machine
+    session = relay.hub.session(machine)
+    busy = session is not None and session.queued > 0
+    return waiting(status, machine, online=online, silent_s=relay.hub.silence(machine), busy=busy)
 
 
 def _utc(seconds: float | None) -> datetime | None:

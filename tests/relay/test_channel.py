@@ -185,7 +185,7 @@ def test_a_refusal_ends_the_task_as_rejected_and_makes_room(relay: Served) -> No
         task = waiting.result(20).json()
     assert (task["status"], task["reason"]) == ("failed", "rejected")
     assert task["error"] == "The id was used before, see /a/b"
-    assert task["summary"] == "It was not run. The id was used before, see a path."
+    assert task["summary"] == "It was not run. The id was used before, see b."
     assert task["completed_at"] is not None
     with relay.machine(greet=False) as machine:
         assert machine.greet()["waiting"] == WINDOW

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.protocol import Reason, Status
-from relay.speech import MAX_WORDS, last_seen, spoken
+from relay.speech import MAX_WORDS, last_seen, spoken, waiting
 
 WORDS = st.text(max_size=500) | st.lists(
     st.sampled_from(
@@ -66,48 +66,154 @@ def test_a_duration_is_rounded_the_way_people_do(seconds: float | None, said: st
     assert spoken(Status.COMPLETED, seconds=seconds) == said
 
 
+def done(headline: str | None, seconds: float | None = 2) -> str:
+    return spoken(Status.COMPLETED, headline=headline, seconds=seconds)
+
+
+def failed(reason: Reason, error: str | None = None, headline: str | None = None, **more: float) -> str:
+    return spoken(Status.FAILED, reason=reason, error=error, headline=headline, **more)
+
+
+LONG = (
+    "The lock in `worker/tasks.py` is never given back when the worker dies in between, and so every later "
+    "task waits for it until somebody notices"
+)
+TURNS = (
+    "It was not done after 30 turns, the most allowed. Go on with session "
+    "4033a5b0-1a2b-4c3d-8e4f-123456789abc, or allow more"
+)
+CUT = (
+    "Done in two minutes. The lock in tasks.py is never given back when the worker dies in between, "
+    "and so every later task, and more."
+)
+TOLD = "It failed. It was not done after 30 turns, the most allowed. Go on with that session, or allow more."
+NO_WRITE = "Project x does not allow git.write; it allows git.read. Change it in policy.toml"
+
+
 @pytest.mark.parametrize(
-    ("facts", "said"),
+    ("said", "expected"),
     [
+        # git
         (
-            {"status": Status.COMPLETED, "seconds": 2, "headline": "On branch main, three files changed."},
-            "Done in two seconds. On branch main, three files changed.",
-        ),
-        ({"status": Status.PENDING}, "It waits to be started."),
-        ({"status": Status.RUNNING}, "It is running."),
-        (
-            {"status": Status.RUNNING, "headline": "Write /home/me/a.txt"},
-            "It waits for somebody to allow this on the machine: Write a path.",
-        ),
-        ({"status": Status.CANCELLED}, "It was cancelled."),
-        ({"status": Status.AWAITING_APPROVAL}, "It waits for your approval on the machine."),
-        (
-            {
-                "status": Status.FAILED,
-                "reason": Reason.EXIT_STATUS,
-                "error": "code 1",
-                "headline": "no such branch",
-            },
-            "It failed. no such branch.",
+            done("On branch main, nothing to commit."),
+            "Done in two seconds. On branch main, nothing to commit.",
         ),
         (
-            {
-                "status": Status.FAILED,
-                "reason": Reason.REJECTED,
-                "error": "Project x does not allow git.write",
-            },
-            "It was not run. Project x does not allow git.write.",
+            done("On branch feature/login, two commits ahead, three files changed."),
+            "Done in two seconds. On branch feature/login, two commits ahead, three files changed.",
         ),
-        ({"status": Status.FAILED, "reason": Reason.TIMED_OUT}, "It took too long and was stopped."),
-        ({"status": Status.FAILED}, "It failed."),
         (
-            {"status": Status.COMPLETED, "headline": "Wrote /home/me/x.txt at 0123456789abcdef"},
-            "Done. Wrote a path at a hash.",
+            done("The latest commit says: Fix `parse_keys` in relay/protocol.py", None),
+            "Done. The latest commit says: Fix parse keys in protocol.py.",
+        ),
+        (
+            done("Committed on main: Merge pull request #12 from me/fix.", None),
+            "Done. Committed on main: Merge pull request 12 from me/fix.",
+        ),
+        (done("Pushed main.", None), "Done. Pushed main."),
+        (done(None), "Done in two seconds."),
+        (
+            failed(Reason.EXIT_STATUS, "It ended with exit status 128", "Not a git repository."),
+            "It failed. Not a git repository.",
+        ),
+        # shell
+        (
+            failed(Reason.EXIT_STATUS, "It ended …", "One test failed, 12 passed."),
+            "It failed. One test failed, 12 passed.",
+        ),
+        (
+            failed(Reason.EXIT_STATUS, "It ended with exit status 3 and printed nothing"),
+            "It failed. It ended with exit status 3 and printed nothing.",
+        ),
+        (
+            failed(Reason.EXIT_STATUS, "…", "cat: /etc/shadow: Permission denied"),
+            "It failed. Cat: shadow: Permission denied.",
+        ),
+        (failed(Reason.EXIT_STATUS, "…", "no such branch"), "It failed. No such branch."),
+        (
+            done("\x1b[32m✔ 3 files written\x1b[0m ==> dist/assets/index-5f3c2a1b.js", None),
+            "Done. 3 files written to a path.",
+        ),
+        (done("main -> main", None), "Done. Main to main."),
+        (done("Wrote /home/me/x.txt at 0123456789abcdef", None), "Done. Wrote x.txt at a hash."),
+        (done("see https://example.com/a?b=c now", None), "Done. See a link now."),
+        (done("]0;title", None), "Done. 0;title."),
+        (done("--- ***", None), "Done."),
+        # claude_code
+        (
+            done("It was not allowed to use Write. **I wrote** it to `src/a/b.py`.", 75),
+            "Done in 75 seconds. It was not allowed to use Write. I wrote it to b.py.",
+        ),
+        (done("Three findings. " + LONG, 130), "Done in two minutes. Three findings."),
+        (done(LONG, 130), CUT),
+        (failed(Reason.ERROR, TURNS), TOLD),
+        # the machine says no, or time passes
+        (failed(Reason.REJECTED, NO_WRITE), f"It was not run. {NO_WRITE}."),
+        (
+            failed(
+                Reason.REJECTED, f"{NO_WRITE}, which lies on the machine, where no message can ever change it"
+            ),
+            "It was not run. Project x does not allow git.write; it allows git.read.",
+        ),
+        (failed(Reason.TIMED_OUT), "It took too long and was stopped."),
+        (
+            failed(Reason.TIMED_OUT, "It ran longer than …", seconds=30.2),
+            "It was stopped after 30 seconds, because it took too long.",
+        ),
+        (failed(Reason.INTERRUPTED), "It was interrupted when the worker stopped; part of it may be done."),
+        (failed(Reason.EXPIRED), "It was not run, because its time had passed."),
+        (
+            failed(Reason.EXPIRED, "Nobody approved it in time, and no answer is a no"),
+            "It was not run. Nobody approved it in time, and no answer is a no.",
+        ),
+        (failed(Reason.UNDELIVERABLE, "The machine did not …"), "It never reached the machine."),
+        (spoken(Status.FAILED), "It failed."),
+        (spoken(Status.CANCELLED), "It was cancelled."),
+        (spoken(Status.PENDING), "It waits to be started."),
+        (spoken(Status.RUNNING, headline="ignored"), "It is still running."),
+        (spoken(Status.AWAITING_APPROVAL), "It needs your OK first: open the viewer."),
+    ],
+)
+def test_it_says_what_happened(said: str, expected: str) -> None:
+    assert said == expected
+    assert len(said.split()) <= MAX_WORDS
+
+
+@pytest.mark.parametrize(
+    ("status", "facts", "expected"),
+    [
+        (Status.PENDING, {"online": True}, "It is about to start."),
+        (Status.PENDING, {"online": True, "busy": True}, "It waits for a free worker."),
+        (
+            Status.PENDING,
+            {"online": False, "silent_s": 10_800},
+            "Laptop is offline, last seen three hours ago. It starts when the machine is back.",
+        ),
+        (
+            Status.PENDING,
+            {"online": False},
+            "Laptop is offline, never seen. It starts when the machine is back.",
+        ),
+        (Status.RUNNING, {"online": True}, "It is still running."),
+        (
+            Status.RUNNING,
+            {"online": False, "silent_s": 60},
+            "Laptop is offline, last seen 60 seconds ago. It was running then; news comes when it is back.",
+        ),
+        (Status.AWAITING_APPROVAL, {"online": True}, "It needs your OK first: open the viewer."),
+        (
+            Status.AWAITING_APPROVAL,
+            {"online": False, "silent_s": 60},
+            "Laptop is offline, last seen 60 seconds ago. It needs your OK there first.",
         ),
     ],
 )
-def test_it_says_what_happened(facts: dict[str, object], said: str) -> None:
-    assert spoken(**facts) == said
+def test_while_it_is_not_over_it_says_what_it_waits_for(
+    status: Status, facts: dict[str, float], expected: str
+) -> None:
+    said = waiting(status, "laptop", **facts)
+    assert said == expected
+    assert len(said.split()) <= MAX_WORDS
 
 
 @pytest.mark.parametrize("reason", Reason)

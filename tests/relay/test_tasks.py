@@ -46,7 +46,7 @@ def test_a_report_becomes_what_callers_see(shared: Served) -> None:
     assert (task["status"], task["reason"], task["returncode"]) == ("failed", "exit_status", 3)
     assert (task["output"], task["truncated"]) == ("fatal: no such branch\n", True)
     assert (task["started_at"], task["completed_at"]) == ("2026-01-01T10:00:00Z", "2026-01-01T10:00:02Z")
-    assert task["summary"] == "It failed. no such branch."
+    assert task["summary"] == "It failed. No such branch."
     assert "do not send it again" in task["next_step"]
 
 

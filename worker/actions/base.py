@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from relay.protocol import Reason, Status
 from worker import process
+from worker.actions.said import said
 from worker.environment import environment
 from worker.manners import MAX_OUTPUT_BYTES, ORDINARY, Manners
 from worker.output import open_log
@@ -196,8 +197,10 @@ def outcome_of(completed: Completed, timeout: float, headline: str | None = None
         return Outcome(Status.CANCELLED, output_data=output_data)
     if completed.returncode != 0:
         error = f"It ended with exit status {completed.returncode}" + _last_words(completed)
-        return Outcome(Status.FAILED, Reason.EXIT_STATUS, error, last_line(completed), output_data)
-    return Outcome(Status.COMPLETED, headline=headline or last_line(completed), output_data=output_data)
+        why = said(completed.stdout, completed.stderr, failed=True)
+        return Outcome(Status.FAILED, Reason.EXIT_STATUS, error, why, output_data)
+    told = headline or said(completed.stdout, completed.stderr)
+    return Outcome(Status.COMPLETED, headline=told, output_data=output_data)
 
 
 def last_line(completed: Completed) -> str | None:

@@ -59,7 +59,7 @@ def test_log_show_and_diff_read(do: Do, project: Path) -> None:
     (project / "note.txt").write_text("two\n")
     changed = do("git", command="git diff -- note.txt")
     assert "+two" in said(changed)
-    assert changed.headline == "one file changed."
+    assert changed.headline == "One file changed."
     assert said(do("git", command="git branch --show-current")) == "main\n"
 
 

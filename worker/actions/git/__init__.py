@@ -15,10 +15,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from worker.actions.base import Action, Job, Outcome, last_line, outcome_of
+from worker.actions.base import Action, Job, Outcome, outcome_of
 from worker.actions.git.audit import Audits, has_submodules
 from worker.actions.git.forced import environment, uses_network
-from worker.actions.git.headlines import headline
+from worker.actions.git.headlines import complaint, headline
 from worker.actions.git.parse import Verdict, classify
 from worker.actions.git.reference import notes
 from worker.actions.git.repository import Repository, at, find, has_hooks, nested
@@ -153,8 +153,9 @@ def _ssh(job: Job, verdict: Verdict) -> str:
 def _told(verdict: Verdict, outcome: Outcome, completed: Completed, *, skipped: bool) -> Outcome:
     """The outcome with a headline for the ear, and with what was left out."""
     if completed.returncode != 0:
-        return outcome
-    said = headline(verdict.subcommand, completed.stdout) or last_line(completed)
+        why = complaint(completed.stdout, completed.stderr)
+        return replace(outcome, headline=why) if why and outcome.headline else outcome
+    said = headline(verdict.subcommand, completed.stdout, completed.stderr) or outcome.headline
     if not skipped:
         return replace(outcome, headline=said)
     if verdict.subcommand == "commit" and said:
