@@ -77,6 +77,8 @@ def spoken(
     if status is Status.COMPLETED:
         first = f"Done in {_duration(seconds)}." if seconds is not None else "Done."
         return _told(first, headline)
+    if status is Status.RUNNING and headline:
+        return _told(_ASKS, headline)
     if status is not Status.FAILED or reason is None:
         if status is Status.RUNNING and headline:
         return _clean(f"{_ASKS} {headline}")
@@ -87,6 +89,11 @@ def spoken(
     if reason is Reason.TIMED_OUT and seconds is not None:
         first = f"It was stopped after {_duration(seconds)}, because it took too long."
     return _told(first, headline or (error if reason is Reason.EXIT_STATUS else None))
+
+
+def is_asking(summary: str | None) -> bool:
+    """Whether that is the summary of a running task which waits for its owner."""
+    return summary is not None and summary.startswith(_ASKS)
 
 
 def waiting(

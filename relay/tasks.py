@@ -102,7 +102,7 @@ def _waiting_for(relay: Relay, status: Status, machine: str) -> Waiting | None:
 
 def _summary(relay: Relay, status: Status, task: Task, *, online: bool) -> str:
     """What is said of it now: an end is told once, and until then it matters who is there."""
-    if status.is_final:
+    if status.is_final or (online and is_asking(task.summary)):
         return task.summary or spoken(status)
     machine = task.machine
     session = relay.hub.session(machine)

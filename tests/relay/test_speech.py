@@ -170,7 +170,11 @@ NO_WRITE = "Project x does not allow git.write; it allows git.read. Change it in
         (spoken(Status.FAILED), "It failed."),
         (spoken(Status.CANCELLED), "It was cancelled."),
         (spoken(Status.PENDING), "It waits to be started."),
-        (spoken(Status.RUNNING, headline="ignored"), "It is still running."),
+        (spoken(Status.RUNNING), "It is still running."),
+        (
+            spoken(Status.RUNNING, headline="Write /home/me/a.txt"),
+            "It waits for somebody to allow this on the machine: Write a.txt.",
+        ),
         (spoken(Status.AWAITING_APPROVAL), "It needs your OK first: open the viewer."),
     ],
 )

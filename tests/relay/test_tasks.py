@@ -32,6 +32,7 @@ def test_a_task_is_always_shown_with_all_its_fields(shared: Served) -> None:
     assert seen["summary"]
     assert seen["created_at"].endswith("Z")
     assert "laptop is offline, never seen; the task starts when it is back" in seen["next_step"]
+    assert seen["summary"] == "Laptop is offline, never seen. It starts when the machine is back."
 
 
 def test_a_report_becomes_what_callers_see(shared: Served) -> None:
