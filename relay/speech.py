@@ -80,9 +80,7 @@ def spoken(
     if status is Status.RUNNING and headline:
         return _told(_ASKS, headline)
     if status is not Status.FAILED or reason is None:
-        if status is Status.RUNNING and headline:
-        return _clean(f"{_ASKS} {headline}")
-    return _NOW.get(status, "It failed.")
+        return _NOW.get(status, "It failed.")
     first = _BECAUSE[reason]
     if reason in _SAYS_WHY:
         return _told("It was not run." if reason is Reason.EXPIRED and error else first, error)
@@ -111,11 +109,6 @@ def waiting(
     if status is Status.AWAITING_APPROVAL:
         return f"{away} It needs your OK there first."
     return f"{away} It starts when the machine is back."
-
-
-def is_asking(summary: str | None) -> bool:
-    """Whether that is the summary of a running task which waits for its owner."""
-    return summary is not None and summary.startswith(_ASKS)
 
 
 def last_seen(silent_s: float | None) -> str:

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from relay.env import NAME, RelayAddress, parse_keys
+from relay.env import RelayAddress, parse_keys
+from relay.protocol import NAME
 
 
 class Settings(BaseModel):
