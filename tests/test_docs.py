@@ -1,9 +1,9 @@
-"""The docs say what the code does: every setting, error, parameter and command in them is checked."""
+"""The docs say what the code does: every setting, error and parameter in them is checked. What they tell
+the reader to type is run by `test_commands`."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -104,16 +104,3 @@ def test_every_action_has_a_sentence_and_explains_every_parameter() -> None:
         assert action.__doc__, action
         missing = [name for name, field in action.model_fields.items() if not field.description]
         assert missing == [], action
-
-
-def test_every_command_in_the_docs_begins_with_something_that_exists(root: Path) -> None:
-    """Commands in shell blocks are `make` targets, scripts of ours, or are run by other tests."""
-    targets = set(re.findall(r"^([a-z]+):", (root / "Makefile").read_text(), re.MULTILINE))
-    for page in [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").glob("*.md"))]:
-        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
-            for line in filter(None, block.splitlines()):
-                words = shlex.split(line, comments=True)
-                if words[0] == "make":
-                    assert words[1] in targets, line
-                else:
-                    assert (root / words[1]).exists(), line

@@ -27,7 +27,11 @@ COMMANDS = {
     "shell_echo.json": ("completed", "Hello from"),
     "shell_ls.json": ("completed", "note.txt"),
     "shell_df.json": ("completed", "Mounted on"),
-    "claude_review.json": ("completed", "Three findings") if locate_claude() else ("failed", "not installed"),
+    "shortcut_status.json": ("completed", "On branch main"),
+    **dict.fromkeys(
+        ("claude_review.json", "shortcut_review.json", "shortcut_ask.json"),
+        ("completed", "Three findings") if locate_claude() else ("failed", "not installed"),
+    ),
 }
 EVENTS = {"insight.json": "llm_conversation_insight", "github_push.json": "github.push"}
 
