@@ -19,7 +19,8 @@ from typing import TextIO
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
-from relay.protocol import explain, parse_keys
+from relay.env import parse_keys
+from relay.protocol import explain
 from worker import checks, links
 from worker.actions.base import Job
 from worker.actions.claude_code.cli import Claude
