@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run doctor test faults fuzz bench check format clean
+.PHONY: help run doctor login test faults fuzz bench check format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -15,6 +15,9 @@ run: $(VENV)/runs  ## start relay, listener, worker and viewer on this machine
 
 doctor: $(VENV)/runs  ## look at every link of the chain, and send a command through all of it
 	@$(BIN)/python -m worker.doctor
+
+login: $(VENV)/runs  ## print a link and a code that connect one more browser to the viewer
+	@$(BIN)/python -m viewer login
 
 test: $(VENV)/tests  ## format, lint, types, import rules, and every test
 	$(BIN)/ruff format --check .

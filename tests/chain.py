@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -199,8 +200,15 @@ class Chain:
         return self._http.post(url, params={"wait": wait}, headers={"X-API-Key": API_KEY})
 
     def run_again(self, task_id: str) -> httpx.Response:
-        """What the button in the viewer does."""
+        """What the button in the viewer does, in a browser that has been connected."""
+        if "ai_webhook" not in str(self._http.cookies):
+            self.connect_browser(re.findall(r"login\?code=(\S+)", self.log("viewer"))[-1])
         return self._http.post(f"{self.viewer}/t/{task_id}/retry", headers={"Origin": self.viewer})
+
+    def connect_browser(self, code: str) -> None:
+        """Sign in with *code*, as the page behind the printed link does."""
+        answer = self._http.post(f"{self.viewer}/login", data={"code": code}, headers={"Origin": self.viewer})
+        assert answer.status_code == 303, answer.text
 
 
 def children_of(pid: int) -> set[int]:

@@ -31,6 +31,7 @@ ROOMS = {
     "flask": {"viewer/"},
     "standardwebhooks": {"relay/auth.py", "relay/settings.py"},
     "waitress": {"viewer/__main__.py"},
+    "segno": {"viewer/connect.py"},
     "honcho": {"worker/start.py"},
     "urllib3": {"worker/links.py", "worker/reporter.py", "worker/start.py"},
     "websockets": {"listener/"},

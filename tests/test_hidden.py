@@ -43,7 +43,7 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-@pytest.mark.parametrize(("name", "part"), [("worker", "work"), ("listener", "listen")])
+@pytest.mark.parametrize(("name", "part"), [("worker", "work"), ("listener", "listen"), ("viewer", "serve")])
 def test_nobody_reads_the_environment_of_a_process_that_may_hold_a_key(
     folder: Path, name: str, part: str
 ) -> None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.chain import ROOT, children_of, end, free_port, git, is_alive, wait_until
@@ -75,12 +76,26 @@ def test_the_printed_command_works_and_ctrl_c_leaves_no_process(checkout: Path, 
     wait_until(lambda: not any(map(is_alive, processes)), "every process is gone", 5)
 
 
+def test_the_printed_link_connects_a_browser_once(started: Start) -> None:
+    greeting = started.greeting()
+    link = re.search(r"See +(http://127\.0\.0\.1:\d+)/login\?code=(\S+)", greeting)
+    assert link is not None
+    viewer, code = link.groups()
+    with httpx.Client(base_url=viewer, headers={"Origin": viewer}, trust_env=False) as browser:
+        assert browser.post("/connect/forget").status_code == 403
+        page = browser.get("/login", params={"code": code})
+        assert "Connect this browser?" in page.text
+        assert browser.post("/login", data={"code": code}).status_code == 303
+        assert "Sign out" in browser.get("/connect").text
+    assert httpx.post(f"{viewer}/login", data={"code": code}, headers={"Origin": viewer}).status_code == 403
+
+
 def test_the_first_start_makes_private_files_and_the_second_leaves_them_alone(checkout: Path) -> None:
     first = Start(checkout)
     first.greeting()
     first.stop()
     made = {name: (checkout / name).read_text() for name in (".env", "policy.toml")}
-    for name in (".env", "policy.toml", "tasks.db", "relay.db", "queue.db"):
+    for name in (".env", "policy.toml", "tasks.db", "tasks.devices.db", "relay.db", "queue.db"):
         assert (checkout / name).stat().st_mode & 0o777 == 0o600, name
     keys = re.findall(r"^(?:API|MACHINE)_KEY=(\S{40,})$", made[".env"], re.MULTILINE)
     assert len(set(keys)) == 2

@@ -1,11 +1,14 @@
-"""`python -m viewer`: show the records at VIEWER_HOST:VIEWER_PORT until told to stop."""
+"""`python -m viewer`: show the records at VIEWER_HOST:VIEWER_PORT until told to stop. `python -m viewer
+login`: print a code, with which one more browser may act and not only look."""
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 
@@ -14,8 +17,12 @@ from waitress.server import create_server
 
 from relay.protocol import explain
 from viewer.app import MAX_REQUEST_BYTES, create_app
+from viewer.devices import Devices
 from viewer.settings import Settings
+from worker import marks
 from worker.inbox import CannotOpen, open_inbox
+
+log = logging.getLogger("viewer")
 
 LOOK = "Look at .env and docs/CONFIGURATION.md"
 STOP_S = 0.8
@@ -23,19 +30,31 @@ STOP_S = 0.8
 
 
 def main() -> None:
-    """Serve, or say in one sentence why not."""
+    """Serve, or print a code, or say in one sentence why not."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # "Task queue depth is 1" at every second page is no news for anybody.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    _hide()
     try:
         settings = Settings.read()
-        app = create_app(open_inbox())
-        listening = _listen(settings.viewer_host, settings.viewer_port)
+        if sys.argv[1:] == ["login"]:
+            print(_invitation(settings))  # noqa: T201 - talking to a person at a terminal
+        else:
+            serve(settings)
     except ValidationError as problem:
         sys.exit(f"The viewer cannot start: {explain(problem)}. {LOOK}")
-    except (OSError, ValueError, CannotOpen) as problem:
+    except (OSError, ValueError, CannotOpen, sqlite3.Error) as problem:
         sys.exit(f"The viewer cannot start: {problem}. {LOOK}")
-    host, port = listening.getsockname()
+
+
+def serve(settings: Settings) -> None:
+    """Answer until SIGTERM or SIGINT. Raises what `main` explains when it cannot begin."""
+    devices = Devices(settings.devices_path)
+    app = create_app(open_inbox(), devices, settings)
+    listening = _listen(settings.viewer_host, settings.viewer_port)
+    address = settings.own_address(listening.getsockname()[1])
+    log.info("The viewer is at %s.", address)
+    log.info("Connect this browser: %s/login?code=%s", address, devices.new_code())
     server = create_server(
         app,
         sockets=[listening],
@@ -49,11 +68,32 @@ def main() -> None:
         connection_limit=400,
         channel_timeout=30,
         ident=None,
+        # They are never believed. But who sends them is no browser on this machine: `access.is_local`.
+        clear_untrusted_proxy_headers=False,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
-    logging.getLogger("viewer").info("The viewer is at http://%s:%d.", host, port)
     server.run()
+
+
+def _hide() -> None:
+    if sys.platform == "linux":
+        # PR_SET_DUMPABLE 0: a program that the worker runs must not read codes and cookies in our memory.
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+
+
+def _invitation(settings: Settings) -> str:
+    if marks.is_on_us(marks.marker_of(settings.sqlite_path)):
+        sys.exit("A task cannot connect a browser; run this yourself, in a terminal on the machine.")
+    code = Devices(settings.devices_path).new_code()
+    own = f"{settings.own_address(settings.viewer_port)}/login?code={code}"
+    elsewhere = "".join(f"\n  Elsewhere     {origin}/login" for origin in settings.origins)
+    return f"""
+  Here          {own}{elsewhere}
+  Code          {code}
+
+It works once, and for ten minutes.
+"""
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flask import Flask, Response, abort, request, url_for
+from flask import Flask, Response, request, url_for
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
 from relay.protocol import TASK_ID
-from viewer import access, api, errors, views, words
+from viewer import access, api, connect, errors, guard, views, words
+from viewer.devices import Devices
+from viewer.settings import Settings
 from worker import models
 from worker.inbox import Inbox
 
@@ -28,8 +30,13 @@ class TaskIdConverter(BaseConverter):
     regex = TASK_ID.strip("^$")
 
 
-def create_app(inbox: Inbox, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Flask:
-    """The viewer on the records that *inbox* has opened; *now* tells the time."""
+def create_app(
+    inbox: Inbox,
+    devices: Devices,
+    settings: Settings,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Flask:
+    """The viewer on the records that *inbox* has opened, for *devices*; *now* tells the time."""
     app = Flask("viewer", static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
     app.url_map.converters["task"] = TaskIdConverter
@@ -44,8 +51,10 @@ def create_app(inbox: Inbox, now: Callable[[], datetime] = lambda: datetime.now(
     )
     app.jinja_env.globals["asset"] = _make_asset(Path(__file__).parent / "static")
     app.register_blueprint(views.make_pages(inbox))
+    app.register_blueprint(connect.make_connect(devices, settings))
     app.register_blueprint(api.api)
-    app.before_request(_check_access)
+    app.context_processor(guard.what_this_browser_may)
+    app.before_request(guard.make_guard(devices, settings))
     app.after_request(_add_headers)
     app.register_error_handler(HTTPException, errors.answer)
     for problem in models.STORE_ERRORS:
@@ -53,17 +62,8 @@ def create_app(inbox: Inbox, now: Callable[[], datetime] = lambda: datetime.now(
     return app
 
 
-def _check_access() -> None:
-    host = request.headers.get("Host")
-    if refusal := access.host_refusal(host):
-        abort(400, refusal)
-    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
-    if refusal := access.sender_refusal(request.method, host or "", origin, site):
-        abort(403, refusal)
-
-
 def _add_headers(response: Response) -> Response:
-    response.headers.update(access.HEADERS)
+    response.headers.update(access.headers_at(guard.own_origins()))
     if request.endpoint == "static" and "v" in request.args and response.status_code == 200:  # noqa: PLR2004
         # Also spares the 304, after which waitress closes the connection.
         response.headers["Cache-Control"] = f"private, max-age={_YEAR_S}, immutable"

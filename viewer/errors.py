@@ -9,6 +9,8 @@ from flask import json, render_template, request
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.wrappers import Response
 
+from viewer.guard import NotConnected, is_for_a_program
+
 log = logging.getLogger(__name__)
 
 _TEXTS = {
@@ -32,18 +34,26 @@ def answer(error: HTTPException) -> Response:
         # A redirect to the right spelling of an address travels as an exception, too.
         return response
     heading, usual = _TEXTS.get(status, _TEXTS[400 if status < HTTPStatus.INTERNAL_SERVER_ERROR else 500])
+    if isinstance(error, NotConnected):
+        heading = "Connect this browser first"
     if status == HTTPStatus.NOT_FOUND and request.path.startswith("/t/"):
         heading, usual = _NO_TASK
     # Werkzeug's own texts are for programmers; only what the viewer says itself is shown.
     own = error.description if error.description != type(error).description else None
     sentence = own or usual
-    if _is_for_a_program():
+    if is_for_a_program():
         response.content_type = "application/json"
         response.data = json.dumps({"error": sentence})
     else:
         response.content_type = "text/html; charset=utf-8"
         task_id = (request.view_args or {}).get("task_id") if status != HTTPStatus.NOT_FOUND else None
-        response.data = render_template("error.html", heading=heading, sentence=sentence, task_id=task_id)
+        response.data = render_template(
+            "error.html",
+            heading=heading,
+            sentence=sentence,
+            task_id=task_id,
+            sign_in=isinstance(error, NotConnected),
+        )
     return response
 
 
@@ -51,7 +61,3 @@ def answer_unusable(problem: Exception) -> Response:
     """The records are locked or gone, or the disk is full: said kindly, and in the log as it is."""
     log.warning("The records cannot be used: %s.", problem)
     return answer(ServiceUnavailable())
-
-
-def _is_for_a_program() -> bool:
-    return request.path.startswith("/api/") or request.path.endswith("/live")

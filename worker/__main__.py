@@ -16,7 +16,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from relay.protocol import explain
-from worker import actions, descendants, models, moves, recovery
+from worker import actions, descendants, marks, models, moves, recovery
 from worker.clock import steady_clock, wall_clock
 from worker.policy import PolicyFile
 from worker.process import Guardian
@@ -65,7 +65,7 @@ def work(settings: Settings, queue: Queue) -> None:
     secrets = known_secrets(dotenv_values(".env")) | known_secrets(os.environ)
     policy = PolicyFile(settings.policy_path)
     runner = Runner(policy, reporter, marker, Redactor(secrets), steady=steady)
-    recovery.recover(queue, recovery.marker_of(settings.sqlite_path), wall_clock())
+    recovery.recover(queue, marks.marker_of(settings.sqlite_path), wall_clock())
     recovery.clear_up(f"{marker}:0-0")
     reporter.start()
     facts = (queue, settings, guardian, steady)

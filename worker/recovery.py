@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
 import os
 import time
@@ -62,14 +61,9 @@ def _locks(lock: int, kind: int) -> bool:
     return True
 
 
-def marker_of(path: Path) -> str:
-    """The beginning of the marker of every program that any worker on these records starts."""
-    return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
-
-
 def new_marker(path: Path) -> str:
     """The marker of one life of a worker: its guardian must not take the next one's programs for its own."""
-    return f"{marker_of(path)}.{os.urandom(4).hex()}"
+    return f"{marks.marker_of(path)}.{os.urandom(4).hex()}"
 
 
 def recover(queue: Queue, marker: str, now: datetime) -> None:

@@ -101,5 +101,6 @@ class ChainSettings(Settings):
 
     @property
     def viewer_address(self) -> str:
-        """Where a browser on this machine finds the viewer."""
-        return f"http://{self.viewer_host}:{self.viewer_port}"
+        """Where a program on this machine finds the viewer."""
+        host = "127.0.0.1" if self.viewer_host == "0.0.0.0" else self.viewer_host  # noqa: S104 - compared
+        return f"http://{host}:{self.viewer_port}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -18,7 +19,7 @@ from pathlib import Path
 import urllib3
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
-from honcho.printer import Printer
+from honcho.printer import Message, Printer
 from pydantic import ValidationError
 
 from relay.protocol import explain
@@ -28,6 +29,7 @@ from worker.settings import ChainSettings
 from worker.setup import CannotSetUp, prepare
 
 PATIENCE_S = 30.0
+_LINK = re.compile(rb"http\S+/login\?code=\S+")
 _STOPPED_BY_HAND = {130, 143}
 
 
@@ -82,26 +84,30 @@ class _GreetingPrinter(Printer):  # type: ignore[misc]  # honcho has no types
 
     def __init__(self, settings: ChainSettings, started: float) -> None:
         super().__init__(sys.stdout)
+        self._link: list[str] = []
         self._greeter: threading.Thread | None = threading.Thread(
-            target=_greet, args=(settings, started), daemon=True
+            target=_greet, args=(settings, started, self._link), daemon=True
         )
 
-    def write(self, message: object) -> None:
+    def write(self, message: Message) -> None:
         super().write(message)
         sys.stdout.flush()
+        # Who shall be let in is the viewer's business; the greeting only repeats what it said.
+        if message.name == "viewer" and (found := _LINK.search(message.data)):
+            self._link.append(found[0].decode())
         if self._greeter is not None:
             self._greeter.start()
             self._greeter = None
 
 
-def _greet(settings: ChainSettings, started: float) -> None:
+def _greet(settings: ChainSettings, started: float, link: list[str]) -> None:
     deadline = started + PATIENCE_S
-    while missing := missing_parts(settings):
+    while missing := missing_parts(settings) or ["the viewer's link"] * (not link):
         if time.monotonic() > deadline:
             print(f"\nNot up after {PATIENCE_S:.0f} seconds: {', '.join(missing)}.\n", flush=True)  # noqa: T201
             return
         time.sleep(0.05)
-    print(_greeting(settings, time.monotonic() - started), flush=True)  # noqa: T201
+    print(_greeting(settings, time.monotonic() - started, link[-1]), flush=True)  # noqa: T201
 
 
 def missing_parts(settings: ChainSettings) -> list[str]:
@@ -114,7 +120,7 @@ def missing_parts(settings: ChainSettings) -> list[str]:
             ("relay", health is not None),
             ("listener", connected),
             ("worker", is_locked(settings.lock_path)),
-            ("viewer", _get(settings.viewer_address + "/api/tasks?limit=1") is not None),
+            ("viewer", _get(settings.viewer_address + "/login") is not None),
         )
         if not is_up
     ]
@@ -122,13 +128,13 @@ def missing_parts(settings: ChainSettings) -> list[str]:
 
 def _get(url: str) -> bytes | None:
     try:
-        answer = urllib3.request("GET", url, timeout=1, retries=False)
+        answer = urllib3.request("GET", url, timeout=1, retries=False, redirect=False)
     except urllib3.exceptions.HTTPError:
         return None
     return answer.data if answer.status == HTTPStatus.OK else None
 
 
-def _greeting(settings: ChainSettings, seconds: float) -> str:
+def _greeting(settings: ChainSettings, seconds: float, link: str) -> str:
     params: dict[str, object] = {"command": ["git", "status"]}
     if project := _needed_project(settings.policy_path):
         params["project"] = project
@@ -136,7 +142,8 @@ def _greeting(settings: ChainSettings, seconds: float) -> str:
     return f"""
 ai-webhook is up after {seconds:.1f} seconds. Ctrl-C stops it.
 
-  See      {settings.viewer_address}
+  See      {link}
+           (connects this browser, once and within ten minutes; `make login` prints another)
   Try      curl -sS '{settings.relay_address}/webhook?wait=25' \\
              -H 'X-API-Key: {settings.own_api_key}' \\
              -d '{body}'

@@ -17,12 +17,15 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, Request
 
-from tests.chain import end, wait_until
+from tests.chain import end, free_port, wait_until
 from tests.viewer.machine import Machine
+from viewer.devices import Devices
+from viewer.settings import Settings
 
+ELSEWHERE = "laptop.test"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--disable-component-update", "--disable-sync", f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1",
 ]  # fmt: skip
 DEVICES = {
     "phone": {
@@ -64,7 +67,10 @@ def viewer(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
     folder = tmp_path_factory.mktemp("viewer")
     made = Machine(folder)
     made.close()
-    environment = {**os.environ, **made.environment, "VIEWER_PORT": "0", "PYTHONPATH": str(root)}
+    port = free_port()
+    # The same viewer under another name, as a phone meets it: a browser that calls it so must sign in.
+    access = {"VIEWER_PORT": str(port), "VIEWER_ORIGINS": f"http://{ELSEWHERE}:{port}"}
+    environment = {**os.environ, **made.environment, **access, "PYTHONPATH": str(root)}
     log = folder / "viewer.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
@@ -73,7 +79,7 @@ def viewer(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
     try:
         said = wait_until(lambda: log.read_text() if "\n" in log.read_text() else "", "the viewer starts")
         assert said.startswith("The viewer is at "), said
-        yield said.split()[-1].rstrip("."), folder
+        yield said.splitlines()[0].split()[-1].rstrip("."), folder
     finally:
         end(process)
 
@@ -120,7 +126,29 @@ def allowed() -> list[str]:
 
 
 @pytest.fixture
-def page(page: Page, machine: Machine, base_url: str, allowed: list[str]) -> Iterator[Page]:
+def devices(viewer: tuple[str, Path]) -> Iterator[Devices]:
+    """Who is connected to the viewer: nobody."""
+    made = Devices(viewer[1] / "tasks.devices.db")
+    for device in made.all():
+        made.forget(device.id)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def connected() -> bool:
+    """Whether the browser has been connected, so that it may press buttons."""
+    return True
+
+
+@pytest.fixture
+def page(
+    page: Page, machine: Machine, base_url: str, allowed: list[str], devices: Devices, *, connected: bool
+) -> Iterator[Page]:
+    if connected:
+        token = devices.connect(devices.new_code(), address="127.0.0.1", name="Test browser")
+        name = Settings.read({"VIEWER_PORT": base_url.rpartition(":")[2]}).cookie
+        page.context.add_cookies([{"name": name, "value": token, "url": base_url, "sameSite": "Strict"}])
     problems: list[str] = []
 
     def on_console(message: ConsoleMessage) -> None:
@@ -128,7 +156,8 @@ def page(page: Page, machine: Machine, base_url: str, allowed: list[str]) -> Ite
             problems.append(message.text)
 
     def on_request(request: Request) -> None:
-        if not request.url.startswith((base_url, "data:", "about:")):
+        elsewhere = base_url.replace("127.0.0.1", ELSEWHERE)
+        if not request.url.startswith((base_url, elsewhere, "data:", "about:")):
             problems.append(f"asked {request.url}")
 
     page.on("console", on_console)

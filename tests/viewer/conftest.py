@@ -14,6 +14,8 @@ from werkzeug.test import TestResponse
 
 from tests.viewer.machine import Machine
 from viewer.app import create_app
+from viewer.devices import Devices
+from viewer.settings import Settings
 
 
 @pytest.fixture
@@ -39,8 +41,22 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def app(machine: Machine, clock: Clock) -> Flask:
-    return create_app(machine.inbox, clock)
+def settings() -> Settings:
+    return Settings.read(
+        {"VIEWER_HOST": "0.0.0.0", "VIEWER_ORIGINS": "https://laptop.example,http://lan.example:5001"}
+    )
+
+
+@pytest.fixture
+def devices(tmp_path: Path, clock: Clock) -> Iterator[Devices]:
+    made = Devices(tmp_path / "tasks.devices.db", clock)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def app(machine: Machine, devices: Devices, settings: Settings, clock: Clock) -> Flask:
+    return create_app(machine.inbox, devices, settings, clock)
 
 
 class Client(FlaskClient):
@@ -50,7 +66,21 @@ class Client(FlaskClient):
         return super().open(*args, **{"buffered": True, **kwargs})
 
 
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
+def _client(app: Flask) -> FlaskClient:
     app.test_client_class = Client
     return app.test_client()
+
+
+@pytest.fixture
+def visitor(app: Flask) -> FlaskClient:
+    """A browser on this machine that nobody has connected."""
+    return _client(app)
+
+
+@pytest.fixture
+def client(app: Flask, devices: Devices, settings: Settings) -> FlaskClient:
+    """A connected browser on this machine."""
+    made = _client(app)
+    token = devices.connect(devices.new_code(), address="127.0.0.1", name="Test browser")
+    made.set_cookie(settings.cookie, token)
+    return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,7 +16,9 @@ from pydantic import ValidationError
 
 from tests.chain import end
 from tests.viewer.machine import MACHINE_KEY, Machine
+from viewer.devices import Devices
 from viewer.settings import Settings
+from worker import marks
 
 
 def begin(root: Path, **settings: str) -> subprocess.Popen[str]:
@@ -48,6 +51,7 @@ def test_it_says_where_it_is_and_stops_when_told(
         answer = httpx.get(address, trust_env=False)
         assert "Say hello" in answer.text
         assert "server" not in answer.headers
+        assert viewer.stderr.readline().startswith(f"Connect this browser: {address}/login?code=")
         # A download that nobody reads must not hold it.
         with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as reader:
             reader.sendall(f"GET /t/{task.id}/raw HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -68,10 +72,64 @@ def test_a_port_in_use_is_one_sentence(root: Path) -> None:
 
 
 def test_wrong_settings_are_one_sentence(root: Path) -> None:
-    said = failure(root, VIEWER_PORT="many", VIEWER_HOST="0.0.0.0")
+    said = failure(root, VIEWER_PORT="many", VIEWER_HOST="everywhere", VIEWER_ORIGINS="laptop")
     assert "VIEWER_PORT: " in said
-    assert "VIEWER_HOST: only 127.0.0.1 or localhost is allowed" in said
+    assert "VIEWER_HOST: an IPv4 address of this machine is needed" in said
+    assert "VIEWER_ORIGINS: write addresses as https://" in said
     assert "MACHINE_KEY is missing" in failure(root, MACHINE_KEY="")
+
+
+def test_it_opens_to_others_only_when_it_is_said_where_they_sign_in(root: Path) -> None:
+    said = failure(root, VIEWER_HOST="0.0.0.0")
+    assert "VIEWER_HOST 0.0.0.0 lets other devices in, but nothing says where they sign in" in said
+    assert re.search(
+        r"set VIEWER_ORIGINS=http://[\d.]+:5001 as well, or leave VIEWER_HOST at 127.0.0.1", said
+    )
+
+
+def test_whoever_comes_through_a_proxy_must_sign_in_also_on_the_real_server(
+    root: Path, machine: Machine
+) -> None:
+    machine.ended(title="Say hello")
+    viewer = begin(root, **machine.environment, VIEWER_PORT="0")
+    try:
+        assert viewer.stderr is not None
+        address = viewer.stderr.readline().split()[-1].rstrip(".")
+        for header in ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "Tailscale-User-Login"):
+            answer = httpx.get(address, headers={header: "100.64.0.9"}, trust_env=False)
+            assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/"), header
+    finally:
+        viewer.terminate()
+        viewer.communicate(timeout=10)
+
+
+def login(root: Path, machine: Machine, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(root), **machine.environment, **more}
+    command = [sys.executable, "-m", "viewer", "login"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=20)
+
+
+def test_the_command_login_prints_a_link_and_a_code_that_work(
+    root: Path, machine: Machine, tmp_path: Path
+) -> None:
+    shown = login(root, machine, VIEWER_ORIGINS="https://laptop.example")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    link = re.search(r"http://127.0.0.1:5001/login\?code=(\S+)", shown.stdout)
+    assert link
+    assert f"Code          {link[1]}\n" in shown.stdout
+    assert "https://laptop.example/login\n" in shown.stdout
+    devices = Devices(tmp_path / "tasks.devices.db")
+    assert devices.find(devices.connect(link[1], address="x", name="x"))
+    devices.close()
+
+
+def test_a_task_gets_no_code(root: Path, machine: Machine, tmp_path: Path) -> None:
+    ours, other = marks.marker_of(tmp_path / "tasks.db"), marks.marker_of(tmp_path / "other.db")
+    shown = login(root, machine, AI_WEBHOOK_RUN=f"{other}.1:2 {ours}.1:2")
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert "A task cannot connect a browser" in shown.stderr
+    # As when this suite runs as a task: of other records.
+    assert login(root, machine, AI_WEBHOOK_RUN=f"{other}.1:2").returncode == 0
 
 
 @pytest.mark.parametrize("name", ["SQLITE_PATH", "QUEUE_URL"])

@@ -19,7 +19,7 @@ from relay.protocol import Command
 from tests.chain import MACHINE_KEY, ROOT, children_of, end, is_alive, wait_until
 from worker import marks, models
 from worker.inbox import Inbox, open_inbox
-from worker.recovery import marker_of
+from worker.marks import marker_of
 from worker.settings import Settings
 
 

@@ -84,11 +84,11 @@ def test_looking_whether_a_worker_runs_never_keeps_one_from_starting(tmp_path: P
 
 
 def test_the_marker_belongs_to_the_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = recovery.marker_of(tmp_path / "tasks.db")
-    assert one == recovery.marker_of(tmp_path / "x" / ".." / "tasks.db")
-    assert one != recovery.marker_of(tmp_path / "other.db")
+    one = marks.marker_of(tmp_path / "tasks.db")
+    assert one == marks.marker_of(tmp_path / "x" / ".." / "tasks.db")
+    assert one != marks.marker_of(tmp_path / "other.db")
     monkeypatch.chdir(tmp_path)
-    assert one == recovery.marker_of(Path("tasks.db"))
+    assert one == marks.marker_of(Path("tasks.db"))
 
 
 def test_a_new_worker_settles_what_an_earlier_one_left(records: Path, queue: Queue, add: Add) -> None:
@@ -99,7 +99,7 @@ def test_a_new_worker_settles_what_an_earlier_one_left(records: Path, queue: Que
     assert done is not None
     moves.finish(done, Status.COMPLETED, NOW)
     queue.ring("stale")
-    marker = recovery.marker_of(records)
+    marker = marks.marker_of(records)
     left = subprocess.Popen(["sleep", "300"], env={marks.MARKER: f"{marker}:2-1"}, start_new_session=True)
     other = subprocess.Popen(["sleep", "300"], env={marks.MARKER: "another:2-1"}, start_new_session=True)
     try:

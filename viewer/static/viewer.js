@@ -73,6 +73,8 @@ let asking = false;
 
 async function ask(url) {
   const answer = await fetch(url, { signal: AbortSignal.timeout(10000), cache: "no-store" });
+  // Forgotten meanwhile: the page leads to the sign-in.
+  if (answer.status === 403) location.reload();
   if (!answer.ok) throw new Error(`${answer.status}`);
   return answer;
 }

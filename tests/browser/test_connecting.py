@@ -1,0 +1,159 @@
+"""Getting connected: with the link, with a typed code, from another device; and what a visitor meets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import ELSEWHERE
+from tests.viewer.machine import Machine
+from viewer.devices import TRIES, Devices
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def connected() -> bool:
+    return False
+
+
+@pytest.fixture
+def elsewhere(base_url: str) -> str:
+    """The viewer's address as another device has it."""
+    return base_url.replace("127.0.0.1", ELSEWHERE)
+
+
+@pytest.mark.parametrize("device", ["phone", "laptop"])
+def test_the_link_connects_and_what_waited_can_be_answered(
+    page: Page, machine: Machine, devices: Devices, device: str
+) -> None:
+    task = machine.needs_ok(title="Push it")
+    page.goto(f"/t/{task.id}")
+    expect(page.get_by_text("To answer, connect this browser first.")).to_be_in_viewport()
+    expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+    code = devices.new_code()
+    page.goto(f"/login?code={code}")
+    page.reload()
+    expect(page.get_by_role("heading", name="Connect this browser?")).to_be_visible()
+    page.get_by_role("button", name="Connect this browser").click()
+    expect(page).to_have_url("/")
+    page.get_by_role("link", name="Push it").click()
+    page.get_by_role("button", name="Approve").click()
+    expect(page.locator("main > .facts .state")).to_have_text("Queued")
+
+
+@pytest.mark.parametrize("javascript", [False])
+def test_a_typed_code_leads_back_to_where_one_was(
+    page: Page, machine: Machine, devices: Devices, allowed: list[str]
+) -> None:
+    allowed.append("403 (FORBIDDEN)")
+    task = machine.ended(title="Make it", returncode=1)
+    page.goto(f"/t/{task.id}")
+    page.get_by_role("link", name="connect this browser").click()
+    expect(page.get_by_text("make login")).to_be_visible()
+    page.get_by_label("Code").fill("AAAA-AAAA")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("This code does not work.")
+    page.get_by_label("Code").fill(devices.new_code().lower().replace("-", " "))
+    page.get_by_role("button", name="Connect this browser").click()
+    expect(page.get_by_role("heading", name="Make it")).to_be_visible()
+    page.get_by_role("link", name="Run again").click()
+    page.get_by_role("button", name="Run again").click()
+    expect(page.locator("main > .facts")).to_contain_text("attempt 2")
+
+
+def test_after_five_wrong_codes_it_says_what_helps(page: Page, devices: Devices, allowed: list[str]) -> None:
+    allowed += ["403 (FORBIDDEN)", "429 (TOO MANY REQUESTS)"]
+    page.goto("/login")
+    for _ in range(TRIES + 1):
+        page.get_by_label("Code").fill("AAAA-AAAA")
+        page.get_by_role("button").click()
+    expect(page.get_by_role("alert")).to_contain_text("Make a new one, or wait ten minutes.")
+    page.get_by_label("Code").fill(devices.new_code())
+    page.get_by_role("button").click()
+    expect(page).to_have_url("/")
+
+
+def test_another_device_sees_nothing_until_it_scans_and_nothing_once_it_is_forgotten(
+    page: Page, machine: Machine, devices: Devices, elsewhere: str
+) -> None:
+    page.goto(f"/login?code={devices.new_code()}")
+    page.get_by_role("button").click()
+    page.goto("/connect")
+    page.get_by_role("button", name="Connect a device").click()
+    code = page.locator("p.code").inner_text()
+    assert page.get_by_role("img", name="QR code").evaluate("picture => picture.naturalWidth") > 100
+
+    machine.ended(title="Make it", returncode=1)
+    page.goto(f"{elsewhere}/?status=failed")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.get_by_role("navigation").get_by_role("link")).to_have_count(1)
+    page.get_by_label("Code").fill(code)
+    page.get_by_role("button").click()
+    expect(page).to_have_url(f"{elsewhere}/?status=failed")
+    page.get_by_role("link", name="Make it").click()
+    page.get_by_role("link", name="Run again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Run again").click()
+    expect(page.locator("main > .facts")).to_contain_text("attempt 2")
+
+    page.goto("/connect")
+    expect(page.get_by_role("button", name="Forget")).to_have_count(1)
+    page.get_by_role("button", name="Forget").click()
+    expect(page.get_by_role("button", name="Forget")).to_have_count(0)
+    page.goto(elsewhere)
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.goto("/connect")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_an_open_page_asks_to_sign_in_when_its_device_is_forgotten(
+    page: Page, machine: Machine, devices: Devices, allowed: list[str], elsewhere: str
+) -> None:
+    allowed.append("403 (FORBIDDEN)")
+    task = machine.started(title="Make it")
+    page.goto(f"{elsewhere}/login?code={devices.new_code()}&next=/t/{task.id}")
+    page.get_by_role("button").click()
+    expect(page.get_by_role("heading", name="Make it")).to_be_visible()
+    devices.forget(devices.all()[0].id)
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def with_devices(page: Page, devices: Devices) -> str:
+    devices.connect(devices.new_code(), address="x", name="Safari on iPhone")
+    page.goto(f"/login?code={devices.new_code()}")
+    page.get_by_role("button").click()
+    return "/connect"
+
+
+def with_code(page: Page, devices: Devices) -> str:
+    page.goto(with_devices(page, devices))
+    page.get_by_role("button", name="Connect a device").click()
+    return ""
+
+
+PAGES: dict[str, Callable[[Page, Devices], str]] = {
+    "sign in": lambda page, devices: "/login",
+    "the link": lambda page, devices: "/login?code=ABCD-EFGH",
+    "the page Phone for a visitor": lambda page, devices: "/connect",
+    "the page Phone": with_devices,
+    "a code for a device": with_code,
+}
+
+
+@pytest.mark.parametrize("make", PAGES.values(), ids=PAGES)
+def test_everybody_can_get_in(
+    page: Page, devices: Devices, check: Callable[[], None], make: Callable[[Page, Devices], str]
+) -> None:
+    if address := make(page, devices):
+        page.goto(address)
+    check()
+
+
+def test_everybody_can_use_what_a_visitor_sees(
+    page: Page, machine: Machine, devices: Devices, check: Callable[[], None]
+) -> None:
+    page.goto(f"/t/{machine.needs_ok(title='Push it', command='git push && ./deploy.sh').id}")
+    check()

@@ -1,0 +1,82 @@
+"""The guard before every page: asks the rules of `viewer.access`, and who is connected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import abort, g, redirect, request, url_for
+from werkzeug.exceptions import Forbidden
+from werkzeug.wrappers import Response
+
+from viewer import access
+from viewer.devices import Device, Devices
+from viewer.settings import Settings
+
+_FOR_EVERYBODY = frozenset({"static", "connect.sign_in", "connect.let_in"})
+"""What an unconnected device may have: the sign-in page, and what that is drawn with."""
+_UNKNOWN_NAME = (
+    "The viewer does not know the name by which you called it. On its own machine open it at 127.0.0.1; "
+    "for other names see VIEWER_ORIGINS in docs/CONFIGURATION.md"
+)
+
+
+class NotConnected(Forbidden):
+    """This browser would have to be connected; the text says for what."""
+
+
+def make_guard(devices: Devices, settings: Settings) -> Callable[[], Response | None]:
+    """What runs before each request: None lets it pass. From then on `this_device` and `is_encrypted` tell
+    about it."""
+
+    def guard() -> Response | None:
+        host = request.headers.get("Host", "")
+        own = access.origins_at(host, settings.origins)
+        if not own:
+            abort(400, _UNKNOWN_NAME)
+        g.own_origins = own
+        g.device = devices.find(request.cookies.get(settings.cookie))
+        origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+        if refusal := access.sender_refusal(request.method, own, origin, site):
+            abort(403, refusal)
+        g.may_read = g.device or access.is_local(request.remote_addr, host, request.headers.keys())
+        if g.device or request.endpoint in _FOR_EVERYBODY:
+            return None
+        if not access.may_change(request.method):
+            return None if g.may_read else _ask_in()
+        raise NotConnected("Nothing was done: only a connected browser may run, stop or approve something")
+
+    return guard
+
+
+def own_origins() -> frozenset[str]:
+    """The origins of our pages at the name by which this request called us; none when it is not ours."""
+    found: frozenset[str] = g.get("own_origins", frozenset())
+    return found
+
+
+def this_device() -> Device | None:
+    """The connected device that asks; None for a visitor."""
+    found: Device | None = g.get("device")
+    return found
+
+
+def what_this_browser_may() -> dict[str, bool]:
+    """For templates: whether it is `signed_in`, so that buttons work, and whether it `may_read` at all."""
+    return {"signed_in": this_device() is not None, "may_read": bool(g.get("may_read"))}
+
+
+def is_encrypted() -> bool:
+    """Whether this request came by HTTPS, as far as the browser is concerned."""
+    return (request.headers.get("Origin") or min(own_origins())).startswith("https://")
+
+
+def is_for_a_program() -> bool:
+    """Whether the answer goes to a script, which wants JSON, and not onto the screen."""
+    asked_by_script = request.headers.get("Sec-Fetch-Mode") in {"cors", "same-origin"}
+    return asked_by_script or request.path.startswith("/api/") or request.path.endswith("/live")
+
+
+def _ask_in() -> Response:
+    if is_for_a_program():
+        raise NotConnected("This device is not connected, or not any more; open the viewer to sign in")
+    return redirect(url_for("connect.sign_in", next=request.full_path.rstrip("?")), 303)
