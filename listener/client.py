@@ -66,6 +66,9 @@ class Inbox(Protocol):
     def projects(self) -> list[AnnouncedProject]:
         """What may be asked for here, as the policy says it now."""
 
+    def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
+        """Leave word for people whether there is a session with the relay."""
+
 
 class Client:
     """Keeps a session with the relay open for as long as it runs."""
@@ -83,10 +86,12 @@ class Client:
         self._inbox: Inbox
         self._heard = asyncio.Event()
         self._announced: list[AnnouncedProject] = []
+        self._told = False
 
     async def run(self) -> None:
         """Connect, serve, and connect again, until cancelled. Raises Hopeless."""
         self._inbox = await self._on_thread(self._open_inbox)
+        await self._tell(self._settings.machine_name, is_open=False)
         while True:
             started = time.monotonic()
             try:
@@ -97,6 +102,8 @@ class Client:
                 why = _say(problem)
             pause = self._backoff.pause(time.monotonic() - started)
             log.warning("Not connected to the relay (%s); trying again in %.0f s.", why, pause)
+            if self._told:
+                await self._tell(self._settings.machine_name, is_open=False)
             await asyncio.sleep(pause)
 
     def _explain_refusal(self, refusal: InvalidStatus) -> str:
@@ -138,6 +145,7 @@ class Client:
         if not isinstance(welcome, Welcome):
             raise Broken(f"the relay began with {welcome.type} instead of welcome")
         log.info("Connected to the relay as %s; %d waiting.", welcome.machine, welcome.waiting)
+        await self._tell(welcome.machine, is_open=True)
 
     async def _listen(self, connection: ClientConnection) -> None:
         try:
@@ -225,6 +233,10 @@ class Client:
                     await connection.send(Announcement(projects=projects).model_dump_json())
                 except ConnectionClosed:
                     return
+
+    async def _tell(self, machine: str, *, is_open: bool) -> None:
+        self._told = is_open
+        await self._on_thread(lambda: self._inbox.tell_link(machine, VERSION, is_open=is_open))
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +26,7 @@ from relay.protocol import (
     Webhook,
     explain,
 )
-from worker import actions, models, moves
+from worker import actions, models, moves, signs
 from worker.announcement import announced
 from worker.clock import steady_clock, wall_clock
 from worker.decisions import CannotApprove, CannotFollowUp, CannotRetry, Clock, Conflict, Decisions
@@ -36,13 +37,15 @@ from worker.tasks import Queue
 
 T = TypeVar("T", bound=BaseModel)
 CannotOpen = models.CannotOpen
-"""The records cannot be used; re-exported like the other refusals: callers see this module only."""
+Signs = signs.Signs
+"""These two are re-exported like the other refusals: callers see this module only."""
 __all__ = [
     "CannotApprove",
     "CannotFollowUp",
     "CannotOpen",
     "CannotRetry",
     "Inbox",
+    "Signs",
     "Unacceptable",
     "Unavailable",
     "open_inbox",
@@ -88,6 +91,7 @@ class Inbox:
         self._policy = policy
         self._now = now
         self._decide = Decisions(policy, now, steady or now)
+        self._link = signs.LinkFile()
 
     def take(self, webhook: Webhook) -> None:
         """Put a webhook on disk. Raises Unacceptable (it can never be taken) or Unavailable (not now)."""
@@ -213,6 +217,16 @@ class Inbox:
     def projects(self) -> list[AnnouncedProject]:
         """What may be asked for on this machine, as its policy says it now."""
         return announced(self._policy)
+
+    def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
+        """The listener says whether it has a session with the relay; for people to see, so that a
+        full disk is no reason to stop."""
+        with suppress(OSError):
+            self._link.write(signs.Link(machine, version, is_open, self._now()))
+
+    def signs(self) -> signs.Signs:
+        """Who runs on this machine, and how it stands with the relay."""
+        return signs.read()
 
     def _keep(self, webhook: Webhook) -> list[str]:
         moves.keep_event(

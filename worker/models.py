@@ -121,7 +121,7 @@ class Task(_Table):
 
     class Meta:
         table_name = "tasks"
-        indexes = ((("status", "seq"), False), (("action_type", "seq"), False))
+        indexes = ((("status", "seq"), False), (("action_type", "status", "seq"), False))
 
 
 COLUMNS: tuple[str, ...] = tuple(Task._meta.sorted_field_names)  # noqa: SLF001 - peewee's way to name them

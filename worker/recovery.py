@@ -12,7 +12,18 @@ from pathlib import Path
 
 from relay.protocol import Status
 from worker import actions, lanes, marks, models, moves
+from worker.signs import is_locked, locks
 from worker.tasks import Queue
+
+__all__ = [
+    "AlreadyRunning",
+    "forget",
+    "hold_lock",
+    "is_locked",
+    "new_marker",
+    "recover",
+    "ring_forgotten",
+]
 
 log = logging.getLogger(__name__)
 
@@ -33,32 +44,13 @@ def hold_lock(path: Path) -> int:
     """Be the only worker on these records until this process ends. Raises AlreadyRunning."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + LOOKED_AT_S
-    while not _locks(lock, fcntl.LOCK_EX):
+    while not locks(lock, fcntl.LOCK_EX):
         # Somebody who asks `is_locked` holds it as well, for an instant.
         if time.monotonic() > deadline:
             os.close(lock)
             raise AlreadyRunning(f"Another worker is running on these records ({path} is locked)")
         time.sleep(0.01)
     return lock
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a worker is running on these records."""
-    if not path.exists():
-        return False
-    lock = os.open(path, os.O_RDONLY)
-    try:
-        return not _locks(lock, fcntl.LOCK_SH)
-    finally:
-        os.close(lock)
-
-
-def _locks(lock: int, kind: int) -> bool:
-    try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def new_marker(path: Path) -> str:

@@ -103,6 +103,7 @@ class Inbox:
     def __init__(self) -> None:
         self.taken: list[Webhook] = []
         self.threads: set[str] = set()
+        self.links: list[tuple[str, bool]] = []
         self.fault: Callable[[Webhook], Exception | None] = lambda _: None
         self.announced: list[AnnouncedProject] = []
 
@@ -120,6 +121,9 @@ class Inbox:
 
     def projects(self) -> list[AnnouncedProject]:
         return self.announced
+
+    def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
+        self.links.append((machine, is_open))
 
 
 @pytest.fixture

@@ -457,6 +457,8 @@ def test_a_line_that_is_cut_is_opened_again(relay: Relay, listen: Listen, inbox:
             await end(task)
 
     run(main())
+    # People are told each time, so that the viewer can say since when nothing comes.
+    assert [is_open for _, is_open in inbox.links] == [False, True, False, True]
 
 
 def test_it_ends_at_once_when_it_is_cancelled_also_while_it_waits(relay: Relay, listen: Listen) -> None:
