@@ -7,14 +7,15 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from listener.backoff import Backoff, is_hopeless
+from listener.door import Inbox
 from listener.frames import Broken, answers, read, receive
 from listener.settings import Settings
 from listener.sleep import LOOK_S, SleepDetector
@@ -33,7 +34,7 @@ from relay.protocol import (
     Webhook,
     Welcome,
 )
-from worker.inbox import Unacceptable, Unavailable
+from worker.inbox import Unavailable
 
 T = TypeVar("T")
 
@@ -42,8 +43,6 @@ log = logging.getLogger("listener")
 VERSION = "0.1.0"
 ANSWER_S = 10.0
 """A relay that does not answer hello or a heartbeat within this time is gone."""
-
-
 ANNOUNCE_S = 2.0
 """How often it looks whether what may be asked for here has changed."""
 AWAKE_S = 5.0
@@ -52,22 +51,6 @@ AWAKE_S = 5.0
 
 class Hopeless(Exception):
     """Trying again cannot help; the text says what to put right."""
-
-
-class Inbox(Protocol):
-    """The machine's one door, as far as the listener goes through it."""
-
-    def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
-        """Put *webhooks* on disk; for each, why it can never be taken, or None. Raises Unavailable."""
-
-    def load(self) -> tuple[int, int]:
-        """How many tasks run, and how many wait for a free worker."""
-
-    def projects(self) -> list[AnnouncedProject]:
-        """What may be asked for here, as the policy says it now."""
-
-    def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
-        """Leave word for people whether there is a session with the relay."""
 
 
 class Client:

@@ -6,36 +6,23 @@ healed by a redelivery or by the worker, and never runs twice.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from relay.protocol import (
-    CANCEL,
-    COMMAND,
-    DEFAULT_TTL_S,
-    RETRY,
-    AnnouncedProject,
-    Command,
-    TaskId,
-    Webhook,
-    explain,
-)
+from relay.protocol import AnnouncedProject, Command, Webhook, explain
 from worker import actions, models, moves, signs
 from worker.announcement import announced
 from worker.clock import steady_clock, wall_clock
 from worker.decisions import CannotApprove, CannotFollowUp, CannotRetry, Clock, Conflict, Decisions
+from worker.intake import Intake, Unacceptable, once
 from worker.policy import PolicyFile
 from worker.schema import open_database
 from worker.settings import Settings
 from worker.tasks import Queue
 
-T = TypeVar("T", bound=BaseModel)
 CannotOpen = models.CannotOpen
 Signs = signs.Signs
 """These two are re-exported like the other refusals: callers see this module only."""
@@ -50,10 +37,6 @@ __all__ = [
     "Unavailable",
     "open_inbox",
 ]
-
-
-class Unacceptable(Exception):
-    """This delivery can never be taken; the text says why, for the relay and the caller."""
 
 
 class Unavailable(Exception):
@@ -71,15 +54,6 @@ def open_inbox(settings: Settings | None = None) -> Inbox:
     return Inbox(queue, PolicyFile(settings.policy_path), steady=steady_clock())
 
 
-class Order(BaseModel):
-    """Which attempt of which task a "cancel" or a "run again" means: for the latter, the next one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    task_id: TaskId
-    attempt: int = Field(ge=1)
-
-
 class Inbox:
     """Takes commands and events, and lets ended tasks run again."""
 
@@ -91,6 +65,7 @@ class Inbox:
         self._policy = policy
         self._now = now
         self._decide = Decisions(policy, now, steady or now)
+        self._intake = Intake(self._decide, now)
         self._link = signs.LinkFile()
 
     def take(self, webhook: Webhook) -> None:
@@ -106,7 +81,7 @@ class Inbox:
         ring: list[str] = []
         try:
             # Judged before the transaction begins: while it is open nobody else can write.
-            steps = [self._prepare(webhook) for webhook in webhooks]
+            steps = [self._intake.prepare(webhook) for webhook in webhooks]
             with moves.together():
                 for step in steps:
                     try:
@@ -121,40 +96,12 @@ class Inbox:
             raise Unavailable(f"the records cannot be written ({problem})") from None
         return refusals
 
-    def _prepare(self, webhook: Webhook) -> Callable[[], list[str]]:
-        """What writes down one webhook; it gives the ids of the tasks to ring for when that is on disk."""
-        if webhook.event == COMMAND:
-            try:
-                command = _read(Command, webhook)
-            except Unacceptable as refusal:
-                return partial(_refuse, refusal)
-            record = self._decide.accept(command, webhook.caller, webhook.expires_in)
-            # Also a repeated command is rung for: the first time may have ended between row and queue.
-            return lambda: [_once(record).id]
-        if webhook.event in {CANCEL, RETRY}:
-            return lambda: self._obey(webhook, _read(Order, webhook))
-        return lambda: self._keep(webhook)
-
-    def _obey(self, webhook: Webhook, order: Order) -> list[str]:
-        """Carry out an order about a task; a repeated one finds another attempt and changes nothing."""
-        task = models.get(order.task_id)
-        if task is None:
-            raise Unacceptable(f"There is no task {order.task_id!r} on this machine")
-        if webhook.event == CANCEL and task.attempt == order.attempt:
-            self._decide.stop(task)
-        elif webhook.event == RETRY and task.attempt == order.attempt - 1:
-            try:
-                self._decide.renew(task, max(0.0, DEFAULT_TTL_S - webhook.expires_in))
-            except CannotRetry as problem:
-                raise Unacceptable(str(problem)) from None
-        return [order.task_id]
-
     def accept(self, command: Command, *, caller: str, expires_in: float) -> models.Task:
         """Record *command* and ring for it. A repeated command changes nothing.
 
         What policy or parameters forbid is recorded as well, as a failed task that says why.
         Raises Unacceptable when the id belongs to another command."""
-        task = _once(self._decide.accept(command, caller, expires_in))
+        task = once(self._decide.accept(command, caller, expires_in))
         self._queue.ring(command.task_id)
         return task
 
@@ -228,37 +175,9 @@ class Inbox:
         """Who runs on this machine, and how it stands with the relay."""
         return signs.read()
 
-    def _keep(self, webhook: Webhook) -> list[str]:
-        moves.keep_event(
-            delivery_id=webhook.delivery_id,
-            event=webhook.event,
-            caller=webhook.caller,
-            payload=json.dumps(webhook.payload, ensure_ascii=False),
-            received_at=self._now(),
-        )
-        return []
-
-
-def _once(record: Callable[[], models.Task]) -> models.Task:
-    try:
-        return record()
-    except Conflict as problem:
-        raise Unacceptable(str(problem)) from None
-
-
-def _refuse(refusal: Unacceptable) -> list[str]:
-    raise refusal
-
 
 def _needed(task_id: str) -> models.Task:
     task = models.get(task_id)
     if task is None:
         raise KeyError(task_id)
     return task
-
-
-def _read(kind: type[T], webhook: Webhook) -> T:
-    try:
-        return kind.model_validate(webhook.payload.get("data"))
-    except ValidationError as problem:
-        raise Unacceptable(f"The {webhook.event} cannot be read: {explain(problem)}") from None

@@ -1,0 +1,25 @@
+"""What the listener needs of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from relay.protocol import AnnouncedProject, Webhook
+from worker.inbox import Unacceptable
+
+
+class Inbox(Protocol):
+    """The machine's one door, as far as the listener goes through it."""
+
+    def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
+        """Put *webhooks* on disk; for each, why it can never be taken, or None. Raises Unavailable."""
+
+    def load(self) -> tuple[int, int]:
+        """How many tasks run, and how many wait for a free worker."""
+
+    def projects(self) -> list[AnnouncedProject]:
+        """What may be asked for here, as the policy says it now."""
+
+    def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
+        """Leave word for people whether there is a session with the relay."""
