@@ -29,6 +29,8 @@ ROOMS = {
     "mcp": {"relay/mcp.py", "relay/oauth.py"},
     "uvicorn": {"relay/server.py"},
     "flask": {"viewer/"},
+    "markdown_it": {"viewer/markdown.py"},
+    "nh3": {"viewer/markdown.py"},
     "standardwebhooks": {"relay/auth.py", "relay/settings.py"},
     "waitress": {"viewer/__main__.py"},
     "segno": {"viewer/connect.py"},
@@ -81,7 +83,7 @@ def test_modules_and_functions_fit_a_screen(root: Path) -> None:
 
 def test_every_requirement_is_used_and_every_import_is_required(root: Path) -> None:
     required = set(re.findall(r"^([a-z0-9-]+)", (root / "requirements.txt").read_text(), re.MULTILINE))
-    names = {"python-dotenv": "dotenv"}
+    names = {"python-dotenv": "dotenv", "markdown-it-py": "markdown_it"}
     used = set().union(*(imported(path) for path in modules(root)))
     # httptools is chosen by name in uvicorn's settings; starlette, jinja2 and markupsafe come with
     # fastapi and flask and are part of their interface, as playhouse is of peewee's.

@@ -38,7 +38,8 @@ def main() -> None:
     try:
         settings = Settings.read()
         if sys.argv[1:] == ["login"]:
-            print(_invitation(settings))  # noqa: T201 - talking to a person at a terminal
+            print(_invitation(settings))
+        app.extensions["desk"].index.start()  # noqa: T201 - talking to a person at a terminal
         else:
             serve(settings)
     except ValidationError as problem:
@@ -108,7 +109,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _stop(*_: object) -> None:
     # waitress would wait five seconds for a slow download. Nothing of ours can be lost: the viewer
-    # writes nothing, and the inbox survives being cut off anywhere.
+    # writes little, and the inbox survives being cut off anywhere.
     timer = threading.Timer(STOP_S, os._exit, (0,))
     timer.daemon = True
     timer.start()

@@ -82,6 +82,11 @@ def render(text: str, state: str = "") -> tuple[str, str]:
     return "\n".join(lines), str(style)
 
 
+def strip(text: str) -> str:
+    """*text* without whatever controls a terminal."""
+    return _CONTROL.sub("", text)
+
+
 def _render_line(line: str, style: Style) -> tuple[str, Style]:
     # Most lines are plain; this makes them ten times as fast.
     if not _CONTROL.search(line):

@@ -19,7 +19,7 @@ api = Blueprint("api", __name__, url_prefix="/api")
 def tasks() -> dict[str, Any]:  # Any: JSON
     """The newest tasks, newest first."""
     limit = asked.number("limit", DEFAULT_LIMIT, least=1, most=MAX_LIMIT)
-    return {"tasks": [shown.as_json(task) for task in records.newest(limit)]}
+    return {"tasks": [shown.as_json(task) for task in records.whole(limit)]}
 
 
 @api.get("/task/<task:task_id>")

@@ -15,11 +15,15 @@ from relay.protocol import TASK_ID
 from viewer import access, api, connect, errors, guard, views, words
 from viewer.devices import Devices
 from viewer.settings import Settings
+from viewer.desk import Desk
+from viewer.squeeze import squeeze
 from worker import models
 from worker.inbox import Inbox
 
 MAX_REQUEST_BYTES = 64 * 1024
 """The largest request body; forms here have a few bytes."""
+
+VERSION = "0.1.0"
 
 _YEAR_S = 31_536_000
 
@@ -42,20 +46,26 @@ def create_app(
     app.url_map.converters["task"] = TaskIdConverter
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
+        action=words.action_words,
         ago=lambda at: words.ago(at, now()),
         count=words.count,
+        day=words.day,
         duration=words.duration,
         elapsed=lambda since: words.duration((now() - since).total_seconds()),
         moment=words.moment,
+        percent=words.percent,
         size=words.size,
     )
     app.jinja_env.globals["asset"] = _make_asset(Path(__file__).parent / "static")
+    app.extensions["desk"] = Desk(inbox, now)
+    app.context_processor(lambda: {"desk": app.extensions["desk"], "version_of_us": VERSION})
     app.register_blueprint(views.make_pages(inbox))
     app.register_blueprint(connect.make_connect(devices, settings))
     app.register_blueprint(api.api)
     app.context_processor(guard.what_this_browser_may)
     app.before_request(guard.make_guard(devices, settings))
     app.after_request(_add_headers)
+    app.after_request(squeeze)
     app.register_error_handler(HTTPException, errors.answer)
     for problem in models.STORE_ERRORS:
         app.register_error_handler(problem, errors.answer_unusable)

@@ -4,41 +4,131 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
-from typing import Any, BinaryIO
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, NamedTuple
 
 from relay.protocol import FINAL, Status
 from worker import models
 
 NOW = (Status.AWAITING_APPROVAL, Status.RUNNING, Status.PENDING)
 """Not ended yet: what the list shows first, in this order."""
+ENDED = (Status.FAILED, Status.COMPLETED, Status.CANCELLED)
+MAX_SEQ = 2**62
 
 
-def waiting(limit: int) -> list[models.Task]:
-    """Tasks that have not ended: by state as in NOW, then newest first; *limit* of each state."""
-    return [task for status in NOW for task in newest(limit, status=status)]
+def newest(
+    limit: int,
+    statuses: Collection[Status] = tuple(Status),
+    *,
+    action: str | None = None,
+    before: int | None = None,
+) -> list[int]:
+    """The `seq` of tasks, newest first: in one of *statuses*, of *action* or any, and made earlier
+    than the one with seq *before*."""
+    found: list[int] = []
+    # One look-up for each status: an index has them in order, so that none is read beyond the limit.
+    for status in statuses:
+        which, values = "status = ?", [status.value]
+        if action is not None:
+            which, values = "action_type = ? AND status = ?", [action, status.value]
+        found += _column(
+            f"SELECT seq FROM tasks WHERE {which} AND seq < ? ORDER BY seq DESC LIMIT ?",  # noqa: S608 - our own words
+            *values, MAX_SEQ if before is None else before, limit,
+        )  # fmt: skip
+    return sorted(found, reverse=True)[:limit]
 
 
-def newest(limit: int, *, status: Status | None = None, before: int | None = None) -> list[models.Task]:
-    """Tasks, newest first: with this status or any, and made earlier than the one with seq *before*."""
-    found = models.Task.select()
-    if status is not None:
-        found = found.where(models.Task.status == status)
-    return _page(found, before, limit)
+def cards(seqs: Sequence[int]) -> list[models.Task]:
+    """The tasks with these *seqs*, in this order, without what a list does not show: parameters,
+    and of the result all but headline and exit status. A task that is gone is left out."""
+    rows = models.Task.run(f"{_LIGHT} WHERE seq IN ({models.marks(seqs)})", *seqs)
+    found = {task.seq: task for task in rows}
+    return [found[seq] for seq in seqs if seq in found]
 
 
-def ended(limit: int, *, before: int | None = None) -> list[models.Task]:
-    """Tasks that have ended, newest first."""
-    # "Not waiting" instead of "one of the final three", so that SQLite walks the rows from the
-    # newest and stops at the limit, instead of sorting all that ended.
-    return _page(models.Task.select().where(models.Task.status.not_in(NOW)), before, limit)
+def whole(limit: int) -> list[models.Task]:
+    """The newest tasks with everything that is known about them."""
+    return models.Task.run("SELECT * FROM tasks ORDER BY seq DESC LIMIT ?", limit)
 
 
-def counts() -> dict[Status, int]:
-    """How many tasks are in each status."""
-    return {
-        status: models.Task.select().where(models.Task.status == status).count() for status in Status
-    }  # six look-ups in an index; grouping would need peewee's functions, which live in worker.models
+def counts() -> Mapping[tuple[str, str], int]:
+    """How many tasks there are of each action and status; one walk along an index."""
+    found = _rows("SELECT action_type, status, count(*) FROM tasks GROUP BY action_type, status")
+    return {(action, status): number for action, status, number in found}
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What there is to search in of a task."""
+
+    seq: int
+    rev: int
+    status: str
+    action_type: str
+    title: str | None
+    preview: str
+    error: str | None
+    headline: str | None
+    answer: str | None
+    printed: str | None
+
+
+def changed_after(rev: int, limit: int) -> list[Changed]:
+    """Tasks that have changed since *rev*, oldest change first; of what is long only a part."""
+    return [Changed(*row) for row in _rows(_CHANGED, rev, limit)]
+
+
+class Ran(NamedTuple):
+    """An ended task, as far as statistics go."""
+
+    action: str
+    status: str
+    attempt: int
+    preview: str
+    created_at: datetime
+    ended_at: datetime
+    seconds: float | None  #: None when it never started
+    waited: float | None
+    was_asked: bool
+    was_approved: bool
+
+
+def ran(since: datetime | None) -> list[Ran]:
+    """Every task that has ended, or ended after *since*. Reads the whole table: not for polls."""
+    return [
+        Ran(
+            action,
+            status,
+            attempt,
+            preview,
+            _time(created),
+            _time(ended),
+            seconds,
+            waited,
+            was_asked=bool(asked),
+            was_approved=bool(approved),
+        )
+        for action, status, attempt, preview, created, ended, seconds, waited, asked, approved in _rows(
+            _RAN, _text(since)
+        )
+    ]
+
+
+def asked_since(since: datetime | None) -> int:
+    """How many tasks were asked for, or asked for after *since*."""
+    return _column("SELECT count(*) FROM tasks WHERE created_at >= ?", _text(since))[0]
+
+
+def all_seqs() -> set[int]:
+    """Which tasks there are."""
+    return set(_column("SELECT seq FROM tasks"))
+
+
+def origin() -> str:
+    """Tells these records from others under the same name: no two were begun at the same instant."""
+    return str(_column("SELECT origin FROM boots ORDER BY rowid LIMIT 1"))
 
 
 def attempts_before(task: models.Task) -> list[models.Attempt]:
@@ -113,9 +203,39 @@ def is_ended(status: str) -> bool:
     return status in FINAL
 
 
-def _page(
-    found: Any, before: int | None, limit: int
-) -> list[models.Task]:  # Any: peewee's queries have no type
-    if before is not None:
-        found = found.where(models.Task.seq < before)
-    return list(found.order_by(models.Task.seq.desc()).limit(limit))
+def _in_result(name: str) -> str:
+    """One value of the result, as SQL."""
+    return f"CASE WHEN json_valid(output_data) THEN json_extract(output_data, '$.{name}') END"
+
+
+_SMALL = {
+    "input_data": "'{}'",
+    "output_data": f"json_object('headline', {_in_result('headline')})",
+}
+# A row may hold 200 KB of output; a list of them must not.
+_LIGHT = f"SELECT {', '.join(_SMALL.get(name, name) for name in models.COLUMNS)} FROM tasks"  # noqa: S608 - our own words
+_CHANGED = f"""SELECT seq, rev, status, action_type, title, substr(preview, 1, 2000), error,
+{_in_result("headline")}, substr({_in_result("answer")}, 1, 1000),
+coalesce(substr({_in_result("stdout")}, -1000), '') || ' ' ||
+coalesce(substr({_in_result("stderr")}, -500), '')
+FROM tasks WHERE rev > ? ORDER BY rev LIMIT ?"""  # noqa: S608 - our own words
+_RAN = """SELECT action_type, status, attempt, substr(preview, 1, 40), created_at, completed_at,
+(julianday(completed_at) - julianday(started_at)) * 86400,
+(julianday(started_at) - julianday(created_at)) * 86400,
+approval IS NOT NULL, approved IS NOT NULL FROM tasks WHERE completed_at >= ?"""
+
+
+def _rows(text: str, *values: object) -> list[Any]:  # Any: whatever the columns hold
+    return models.database.execute_sql(text, values).fetchall()  # type: ignore[no-untyped-call,no-any-return]  # peewee's stubs lack it
+
+
+def _column(text: str, *values: object) -> list[int]:
+    return [row[0] for row in _rows(text, *values)]
+
+
+def _text(at: datetime | None) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f") if at else ""
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)

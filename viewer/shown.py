@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from relay.protocol import MOVES, Reason, Status
-from viewer import live, records, requests, words
+from viewer import live, markdown, records, requests, words
 from viewer.words import State
 from worker import models
 
@@ -78,6 +78,14 @@ class Question:
     why: str
     lapses_at: datetime
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an assistant answered, as it wrote it and as HTML."""
+
+    text: str
+    html: Markup
 
 
 @dataclass(frozen=True)
@@ -178,6 +186,12 @@ def question(task: models.Task) -> Question | None:
         lapses_at=task.expires_at,
         fingerprint=task.fingerprint,
     )
+
+
+def answer(task: models.Task) -> Answer | None:
+    """What an assistant answered; None for other actions, and when it said nothing."""
+    text = records.result(task).get("answer")
+    return Answer(text, markdown.render(text)) if isinstance(text, str) and text.strip() else None
 
 
 def silence(task: models.Task) -> str:

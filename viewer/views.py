@@ -8,14 +8,13 @@ from typing import Any, BinaryIO
 
 from flask import Blueprint, Response, abort, render_template, request, send_file
 
-from relay.protocol import Status
-from viewer import asked, buttons, live, records, requests, shown, words
+from viewer import again, asked, buttons, listing, live, records, requests, shown
+from viewer.desk import desk
+from viewer.stats import PERIODS
 from worker import models
 from worker.inbox import Inbox
 
-PAGE_TASKS = 30
-NOW_TASKS = 50
-"""Of each state in "Now"; the chips lead to the rest."""
+PAGE_EVENTS = 30
 _EARLIER_BYTES = 8 * 1024
 _EARLIER_OUTPUTS = 10
 """So many earlier attempts show the end of their output; the others only link to it."""
@@ -24,48 +23,22 @@ _EARLIER_OUTPUTS = 10
 def make_pages(inbox: Inbox) -> Blueprint:
     """The pages; what a person decides on them goes through *inbox*."""
     pages = Blueprint("pages", __name__)
-    pages.get("/")(tasks)
-    pages.get("/live")(tasks_live)
+    pages.get("/")(listing.tasks)
+    pages.get("/live")(listing.tasks_live)
     pages.get("/t/<task:task_id>")(task)
     pages.get("/t/<task:task_id>/live")(task_live)
     pages.get("/t/<task:task_id>/raw")(raw)
-    pages.get("/t/<task:task_id>/retry")(ask_retry)
+    pages.get("/t/<task:task_id>/retry")(again.ask_one)
+    pages.get("/retry")(again.ask_all)
+    pages.post("/retry")(again.all_of_them)
+    pages.post("/t/<task:task_id>/viewed")(viewed)
+    pages.get("/stats")(stats)
+    pages.get("/manifest.webmanifest")(manifest)
     pages.get("/events")(events)
     pages.get("/events/<int:number>/raw")(event_raw)
 
     buttons.add_to(pages, inbox)
     return pages
-
-
-def tasks() -> str:
-    """The list: what is going on, then what has ended; or one state of it."""
-    status, before = _status(), asked.number_or_none("before")
-    rev, counts = models.latest_rev(), records.counts()
-    if status is None:
-        found = records.ended(PAGE_TASKS + 1, before=before)
-        waiting = records.waiting(NOW_TASKS) if before is None else []
-    else:
-        found, waiting = records.newest(PAGE_TASKS + 1, status=status, before=before), []
-    page = found[:PAGE_TASKS]
-    return render_template(
-        "tasks.html",
-        rev=rev,
-        status=status,
-        states=words.STATES,
-        counts=counts,
-        total=sum(counts.values()),
-        busy=sum(counts[one] for one in records.NOW),
-        now=[shown.card(one) for one in waiting],
-        recent=[shown.card(one) for one in page],
-        before=before,
-        earlier=page[-1].seq if len(found) > PAGE_TASKS else None,
-    )
-
-
-def tasks_live() -> dict[str, int]:
-    """Whether the list has changed since `rev`: {} or the newest one."""
-    rev = models.latest_rev()
-    return {} if rev == asked.number("rev", 0) else {"rev": rev}
 
 
 def task(task_id: str) -> str:
@@ -83,6 +56,7 @@ def task(task_id: str) -> str:
     return render_template(
         "task.html",
         card=shown.card(found),
+        answer=shown.answer(found),
         question=shown.question(found),
         requests=requests.open_in(found),
         can_follow_up=records.is_ended(found.status) and bool(records.result(found).get("session_id")),
@@ -110,6 +84,31 @@ def task_live(task_id: str) -> dict[str, Any]:  # Any: JSON
     return live.answer(piece, place, rev=found.rev, asked_rev=asked.number("rev", 0), ended=ended)
 
 
+def viewed(task_id: str) -> dict[str, Any]:  # Any: JSON
+    """The result has been in sight for a second. A plain GET would also count what fetches for a preview."""
+    found, through = _get(task_id), request.form.get("through", "")
+    if through not in {"phone", "laptop"}:
+        abort(400, "through is phone or laptop")
+    if request.form.get("attempt") == str(found.attempt):
+        desk().seen.look(found, through)
+    return {}
+
+
+def stats() -> str:
+    """How it is going."""
+    period = request.args.get("days", "30")
+    if period not in PERIODS:
+        abort(400, f"days is one of {', '.join(PERIODS)}, not {period[:20]!r}")
+    return render_template("stats.html", period=period, periods=PERIODS, stats=desk().accountant.of(period))
+
+
+def manifest() -> Response:
+    """What a phone wants to know before it puts the viewer on its home screen."""
+    answer = Response(render_template("manifest.json"), content_type="application/manifest+json")
+    answer.headers["Cache-Control"] = "private, max-age=86400"
+    return answer
+
+
 def raw(task_id: str) -> Response:
     """All that an attempt printed, as a file, exactly as it was printed."""
     found = _get(task_id)
@@ -120,25 +119,16 @@ def raw(task_id: str) -> Response:
     return _download(records.open_output(found, row), name)
 
 
-def ask_retry(task_id: str) -> str:
-    """ "Run again" without JavaScript: the same question as the dialog, as a page."""
-    found = _get(task_id)
-    card = shown.card(found)
-    if not card.can_run_again:
-        abort(409, shown.cannot_run_again(found))
-    return render_template("retry.html", card=card)
-
-
 def events() -> str:
     """Webhooks that were no commands, newest first."""
     before = asked.number_or_none("before")
-    found = records.events(PAGE_TASKS + 1, before=before)
-    page = found[:PAGE_TASKS]
+    found = records.events(PAGE_EVENTS + 1, before=before)
+    page = found[:PAGE_EVENTS]
     return render_template(
         "events.html",
         events=[(one, *shown.pretty(one.payload)) for one in page],
         before=before,
-        earlier=page[-1].id if len(found) > PAGE_TASKS else None,
+        earlier=page[-1].id if len(found) > PAGE_EVENTS else None,
     )
 
 
@@ -155,16 +145,6 @@ def _get(task_id: str) -> models.Task:
     if found is None:
         abort(404)
     return found
-
-
-def _status() -> Status | None:
-    name = request.args.get("status")
-    if not name:
-        return None
-    try:
-        return Status(name)
-    except ValueError:
-        abort(400, f"There is no status {name[:40]!r}; there are {', '.join(Status)}")
 
 
 def _download(content: BinaryIO, name: str) -> Response:

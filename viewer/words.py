@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from relay.protocol import Reason, Status
@@ -96,6 +96,11 @@ def ago(at: datetime, now: datetime) -> str:
     return f"{at.day} {at:%b}" + ("" if at.year == now.year else f" {at.year}")
 
 
+def day(at: date) -> str:
+    """`22 Nov`."""
+    return f"{at.day} {at:%b}"
+
+
 def moment(at: datetime) -> str:
     """The whole of a time, as no browser has made it local yet: `22 Nov 2026, 13:06:01 UTC`."""
     utc = at.astimezone(UTC)
@@ -117,3 +122,12 @@ def count(number: int) -> str:
     if number < 1000:  # noqa: PLR2004
         return str(number)
     return f"{number / 1000:.1f}k".replace(".0k", "k") if number < 9_950 else f"{number / 1000:.0f}k"  # noqa: PLR2004
+
+
+def percent(share: float | None) -> str:
+    """`88.7 %`, `100 %`; a dash when there is nothing to tell from."""
+    if share is None:
+        return "\N{EN DASH}"
+    # Never rounded up to all, nor down to none.
+    text = f"{min(share * 100, 99.9) if share < 1 else 100:.1f}".removesuffix(".0")
+    return f"{text if share > 0 else 0} %"

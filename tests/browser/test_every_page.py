@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 
 from relay.protocol import Status
 from tests.viewer.machine import Machine
-from viewer import views
+from viewer import listing
 
 pytestmark = pytest.mark.browser
 
@@ -21,7 +21,7 @@ COLOURS = "\n".join(
 
 
 def everything(machine: Machine) -> str:
-    for number in range(views.PAGE_TASKS):
+    for number in range(listing.PAGE_TASKS):
         machine.ended(title=f"Say {number}", headline=str(number))
     machine.ended(title="Fix the tests", returncode=1, error="It ended with exit status 1: one test failed")
     machine.ended(status=Status.CANCELLED)
@@ -33,7 +33,7 @@ def everything(machine: Machine) -> str:
 
 def earlier(machine: Machine) -> str:
     everything(machine)
-    return f"/?status=completed&before={views.PAGE_TASKS}"
+    return f"/?status=completed&before={listing.PAGE_TASKS}"
 
 
 def nothing_matches(machine: Machine) -> str:

@@ -31,7 +31,7 @@ def test_run_again_asks_first_and_shows_the_command(page: Page, machine: Machine
 
     button.click()
     dialog.get_by_role("button", name="Run again").click()
-    expect(page.locator("main > .facts")).to_contain_text("attempt 2")
+    expect(page.locator("main > .facts")).to_contain_text("try 2")
     expect(page.locator("main > .facts .state")).to_have_text("Queued")
     page.get_by_text("Attempt 1").click()
     expect(page.get_by_role("region", name="Output of attempt 1")).to_have_text("the first try\n")
@@ -71,7 +71,7 @@ def test_everything_works_without_javascript(page: Page, machine: Machine) -> No
     expect(page.get_by_role("heading", name="Run this again?")).to_be_visible()
     expect(page.get_by_text("make it", exact=True)).to_be_visible()
     page.get_by_role("button", name="Run again").click()
-    expect(page.locator("main > .facts")).to_contain_text("attempt 2")
+    expect(page.locator("main > .facts")).to_contain_text("try 2")
     assert machine.current(task.id).status == "pending"
     page.get_by_role("link", name="Tasks").last.click()
     expect(page.get_by_role("heading", name="Now")).to_be_visible()

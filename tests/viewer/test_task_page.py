@@ -197,7 +197,7 @@ def test_run_again_makes_the_next_attempt_and_keeps_the_one_before(
     assert (answer.status_code, answer.location) == (303, f"/t/{task.id}")
     page = client.get(f"/t/{task.id}").text
     assert "Queued" in page
-    assert "attempt 2" in page
+    assert "<span>try 2</span>" in page
     assert "Attempt 1" in page
     assert "No luck" in page
     assert "the first try" in page.split("Earlier attempts")[1]

@@ -119,6 +119,7 @@ const DO = {
     prepareOutput();
   },
   copy: (button) => copy(find(".output .log pre").textContent, button),
+  "copy-answer": (button) => copy(find("[data-answer]").value, button),
   "copy-id": (button) => copy(button.previousElementSibling.textContent, button),
   follow() {
     find(".box .log").scrollTop = 0;
@@ -129,4 +130,5 @@ const DO = {
     prepareOutput();
   },
   close: (button) => button.closest("dialog").close(),
+  keys: () => document.getElementById("keys").showModal(),
 };

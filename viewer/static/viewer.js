@@ -1,6 +1,6 @@
 // What the pages do while they are open: follow what happens, and a few comforts. Without this
-// script everything still works, by reloading and by plain links and forms. merge.js and output.js are
-// loaded before it and share its names.
+// script everything still works, by reloading and by plain links and forms. merge.js, output.js and
+// comforts.js are loaded before it and share its names.
 "use strict";
 
 // --- Times, in the words of words.py ----------------------------------------------------------
@@ -41,6 +41,8 @@ function tick() {
     if ("ago" in time.dataset) {
       say(time, ago(at));
       if (time.title !== whole) time.title = whole;
+    } else if ("clock" in time.dataset && at.toDateString() === new Date().toDateString()) {
+      say(time, at.toLocaleTimeString(undefined, { timeStyle: "short" }));
     } else say(time, whole);
   }
   for (const running of all("[data-since]")) {
@@ -50,9 +52,14 @@ function tick() {
 
 // --- News -------------------------------------------------------------------------------------
 
+let refreshes = 0;
+
 async function refresh() {
+  const mine = ++refreshes;
   const answer = await ask(location.href);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  // Somebody typed on, and a later question is on its way.
+  if (mine !== refreshes) return;
   const focused = document.activeElement?.closest("[data-key]")?.dataset.key;
   const fresh = find("#main", page);
   merge(main, fresh);
@@ -101,8 +108,8 @@ async function poll() {
 }
 
 async function pollTasks() {
-  const { rev } = await (await ask(`${main.dataset.live}?rev=${main.dataset.rev}`)).json();
-  if (rev !== undefined) await refresh();
+  const { version } = await (await ask(`${main.dataset.live}?version=${main.dataset.version}`)).json();
+  if (version !== undefined) await refresh();
   return Number(main.dataset.busy) ? 1000 : 3000;
 }
 
@@ -131,10 +138,28 @@ function announce() {
 
 // --- The page ---------------------------------------------------------------------------------
 
+// A look counts when an ended task has been in sight for a second: a fetch for a preview is none.
+let look = 0;
+let looked = "";
+
+function noteLook() {
+  clearTimeout(look);
+  const { page, viewed, attempt } = main.dataset;
+  if (page !== "task" || !("ended" in main.dataset) || document.hidden || document.prerendering || looked === attempt) return;
+  look = setTimeout(() => {
+    looked = attempt;
+    const through = matchMedia("(pointer: coarse)").matches ? "phone" : "laptop";
+    fetch(viewed, { method: "POST", body: new URLSearchParams({ attempt, through }), keepalive: true }).catch(() => {});
+  }, 1000);
+}
+
 function prepare() {
   if (main.dataset.page === "task" && taste() === "off") main.classList.add("no-wrap");
   for (const button of all('[data-do="copy-id"]')) button.hidden = false;
+  for (const button of all('[data-do="copy-answer"]')) button.hidden = false;
   prepareOutput();
+  noteLook();
+  navigator.setAppBadge?.(Number(main.dataset.asking) || 0).catch(() => {});
   tick();
 }
 
@@ -149,11 +174,11 @@ document.addEventListener("click", (event) => {
   // A tap beside the dialog closes it.
   if (event.target.nodeName === "DIALOG") event.target.close();
 });
-document.addEventListener("visibilitychange", () => schedule(0));
+document.addEventListener("visibilitychange", () => { schedule(0); noteLook(); });
 addEventListener("online", () => schedule(0));
 addEventListener("pageshow", (event) => { if (event.persisted) schedule(0); });
 
 prepare();
-find('.chips [aria-current="true"]')?.scrollIntoView({ inline: "center", block: "nearest" });
+for (const chip of all('.chips [aria-current="true"]')) chip.scrollIntoView({ inline: "center", block: "nearest" });
 setInterval(() => document.hidden || tick(), 1000);
 schedule("ended" in main.dataset ? 1000 : 250);

@@ -1,0 +1,150 @@
+"""Search: words in title, command and what was said, in an index that follows the records."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.viewer.machine import Machine
+from tests.viewer.test_tasks_page import titles
+from viewer.app import create_app
+from viewer.desk import Desk
+from viewer.filters import Filter
+from worker import models, moves
+
+
+def found(client: FlaskClient, words: str, **more: str) -> list[str]:
+    return titles(client.get("/", query_string={"q": words, **more}).text)
+
+
+def test_title_command_error_answer_and_output_are_searched(client: FlaskClient, machine: Machine) -> None:
+    machine.ended("make bench", title="Measure the queue")
+    machine.ended(title="two", returncode=1, error="There is no program 'zebra'")
+    machine.ended(title="three", output_data={"answer": "The **timezone** was wrong"})
+    machine.ended(
+        title="four", output_data={"stdout": "x" * 5000 + "\n\x1b[31mmodified: app/clock.py\x1b[0m"}
+    )
+    assert found(client, "queue") == found(client, "bench") == ["Measure the queue"]
+    assert found(client, "zeb") == ["two"]
+    assert found(client, "TIMEZONE wrong") == ["three"]
+    assert found(client, "modified app/clock.py") == ["four"]
+    assert found(client, "queue zebra") == []
+
+
+def test_newest_first_within_state_and_action_and_page_by_page(client: FlaskClient, machine: Machine) -> None:
+    for number in range(35):
+        machine.ended(title=f"number {number}", returncode=number % 2)
+    machine.asked(["git", "status"], action_type="git", title="number git")
+    assert found(client, "number")[:2] == ["number git", "number 34"]
+    assert found(client, "number", status="failed")[:2] == ["number 33", "number 31"]
+    assert found(client, "number", action="git") == ["number git"]
+    page = client.get("/?q=number").text
+    assert "Show earlier tasks" in page
+    assert 'href="/?status=failed&amp;q=number"' in page
+    assert 'value="number"' in page
+
+
+def test_a_search_sees_what_changed_a_moment_ago(client: FlaskClient, machine: Machine) -> None:
+    task = machine.started(title="fresh")
+    assert found(client, "fresh", status="running") == ["fresh"]
+    machine.end(task, headline="Blue and green")
+    assert found(client, "fresh", status="running") == []
+    assert found(client, "blue", status="completed") == ["fresh"]
+
+
+def test_what_matches_nothing_is_said_in_the_words_of_the_question(
+    client: FlaskClient, machine: Machine
+) -> None:
+    machine.ended(returncode=1)
+    page = client.get("/?q=zebra&status=failed&action=shell").text
+    assert "No task matches “zebra” with status “Failed” and action “shell”." in page
+    assert "<title>“zebra” \N{EN DASH} Failed tasks" in page
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *('"', "*", "AND", "a OR", "NEAR(x)", "title:x", "-x", "^x", "((", "\x00", "' OR 1=1 --"),
+        *("facts : s66", "é\u202e", "🙂"),
+    ],
+)
+def test_operators_are_words_and_signs_are_nothing(client: FlaskClient, machine: Machine, words: str) -> None:
+    machine.ended(title="plain")
+    answer = client.get("/", query_string={"q": words})
+    assert answer.status_code == 200
+    assert "plain" not in titles(answer.text)
+    assert "<script>" not in client.get("/?q=<script>alert(1)</script>").text
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(words=st.text(max_size=60))
+def test_no_words_can_break_a_search(app: Flask, machine: Machine, words: str) -> None:
+    desk: Desk = app.extensions["desk"]
+    assert isinstance(desk.index.find(Filter(words=words), ("failed",), 5), list)
+
+
+def test_many_tasks_are_taken_in_step_by_step_and_the_page_says_so(app: Flask, machine: Machine) -> None:
+    with models.database.atomic():
+        for number in range(900):
+            machine.asked(title=f"number {number}")
+    client = app.test_client()
+    first = client.get("/?q=number").text
+    assert "still being read for the search" in first
+    client.get("/?q=number")
+    last = client.get("/?q=number").text
+    assert "still being read" not in last
+    assert "number 899" in titles(last)
+
+
+def test_what_the_records_forget_the_index_forgets(app: Flask, machine: Machine) -> None:
+    old, new = machine.ended(title="secret plan"), machine.ended(title="plan b")
+    index = app.extensions["desk"].index
+    index.follow()
+    models.database.execute_sql("UPDATE tasks SET reported_rev = rev")
+    models.database.execute_sql(
+        "UPDATE tasks SET completed_at = '2020-01-01 00:00:00' WHERE id = ?", (old.id,)
+    )
+    moves.forget(new.created_at, 10)
+    index.tidy()
+    own = sqlite3.connect(Path(models.database.database).with_suffix(".viewer.db"))
+    assert own.execute("SELECT title FROM found").fetchall() == [("plan b",)]
+    own.close()
+
+
+def test_other_records_under_the_same_name_are_read_anew(
+    app: Flask, client: FlaskClient, machine: Machine
+) -> None:
+    for _ in range(3):
+        machine.ended(title="before")
+    assert len(found(client, "before")) == 3
+    machine.forget_everything()
+    for _ in range(5):
+        machine.ended(title="after")
+    assert found(client, "before") == []
+    assert len(found(client, "after")) == 5
+
+
+def test_the_index_keeps_up_by_itself(app: Flask, machine: Machine) -> None:
+    machine.ended(title="quiet")
+    index = app.extensions["desk"].index
+    index.start()
+    deadline = time.monotonic() + 10
+    while index.is_behind:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_viewers_file_is_for_its_owner_only_and_may_be_deleted(machine: Machine) -> None:
+    path = Path(models.database.database).with_suffix(".viewer.db")
+    create_app(machine.inbox)
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.unlink()
+    machine.ended(title="still here")
+    assert found(create_app(machine.inbox).test_client(), "still") == ["still here"]

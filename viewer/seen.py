@@ -1,0 +1,57 @@
+"""Which results somebody has looked at, and how soon: one row per attempt, at the first look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from viewer.own import OwnFile
+from worker import models
+
+
+class Seen:
+    """First looks. What ended before the viewer kept count is neither new nor counted."""
+
+    def __init__(self, own: OwnFile, now: Callable[[], datetime]) -> None:
+        self._own = own
+        self._now = now
+        self.since = datetime.fromisoformat(own.mark("since", now().isoformat()))
+
+    def look(self, task: models.Task, through: str) -> None:
+        """Somebody looks at the result of *task* on a *through* ("phone" or "laptop"); only the
+        first look at an attempt that has ended counts."""
+        if task.completed_at is None:
+            return
+        after_s = max(0.0, (self._now() - task.completed_at).total_seconds())
+        with self._own.writing() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO seen (task_id, attempt, ended_at, after_s, through) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (task.id, task.attempt, task.completed_at.isoformat(" "), after_s, through),
+            )
+
+    def unseen(self, tasks: Iterable[models.Task]) -> set[str]:
+        """The ids of those *tasks* that have ended and that nobody has looked at."""
+        ended = {t.id: t.attempt for t in tasks if t.completed_at and t.completed_at >= self.since}
+        among = f"SELECT task_id, attempt FROM seen WHERE task_id IN ({models.marks(ended)})"  # noqa: S608 - our own words
+        found = self._own.connection.execute(among, list(ended))
+        return {task_id for task_id, _ in ended.items() - set(found.fetchall())}
+
+    def latest(self) -> int:
+        """Grows with every first look."""
+        found = self._own.connection.execute("SELECT max(number) FROM seen").fetchone()
+        return int(found[0] or 0)
+
+    def delays(self, since: str) -> list[tuple[float, str]]:
+        """For attempts that ended after *since*: seconds from the end to the first look, and on what."""
+        text = "SELECT after_s, through FROM seen WHERE ended_at >= ? ORDER BY after_s"
+        return self._own.connection.execute(text, (since,)).fetchall()
+
+    def forget(self) -> None:
+        """Drop what the records do not have any more."""
+        oldest = models.Task.run("SELECT * FROM tasks WHERE completed_at IS NOT NULL ORDER BY seq LIMIT 1")
+        if oldest and oldest[0].completed_at:
+            with self._own.writing() as connection:
+                connection.execute(
+                    "DELETE FROM seen WHERE ended_at < ?", (oldest[0].completed_at.isoformat(" "),)
+                )

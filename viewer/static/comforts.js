@@ -1,0 +1,48 @@
+// Searching while typing, and keys. Names that it uses are in merge.js, output.js and viewer.js.
+"use strict";
+
+// --- Search: the address follows what is typed, so it can be kept and gone back to --------------
+
+let typing = 0;
+
+document.addEventListener("input", (event) => {
+  const field = event.target;
+  if (!("search" in field.dataset)) return;
+  clearTimeout(typing);
+  typing = setTimeout(() => {
+    const form = new FormData(field.form);
+    const query = new URLSearchParams([...form].filter(([, value]) => value.trim()));
+    history.replaceState(null, "", query.size ? `${field.form.action}?${query}` : field.form.action);
+    refresh().catch(() => schedule(0));
+  }, 120);
+});
+
+// --- Keys: single letters, never with a modifier, never while somebody types --------------------
+
+function move(step) {
+  const cards = all("a.card");
+  const at = cards.indexOf(document.activeElement?.closest("a.card"));
+  const next = cards[at < 0 ? (step > 0 ? 0 : cards.length - 1) : at + step];
+  next?.focus();
+  next?.scrollIntoView({ block: "nearest" });
+}
+
+const KEYS = {
+  "/": () => find("[data-search]")?.select(),
+  j: () => move(1),
+  k: () => move(-1),
+  u: () => find(".back")?.click(),
+  r: () => find('[data-opens="again"], .all-again a')?.click(),
+  "?": () => DO.keys(),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
+  if (event.target.closest("input, textarea, select, dialog")) return;
+  const act = KEYS[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+document.querySelector('footer [data-do="keys"]').hidden = false;

@@ -1,0 +1,194 @@
+"""Is it worth having? How much runs, how well, of what kind, how fast, and does anybody look."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from statistics import median
+from threading import Lock
+
+from relay.protocol import Status
+from viewer import records
+from viewer.records import Ran
+from viewer.seen import Seen
+from worker import models
+
+PERIODS = {"7": "7 days", "30": "30 days", "90": "90 days", "all": "All time"}
+_MOST_BARS = 92
+_MANY_GIT = 50
+_DEAR_S, _KEPT_S = 0.25, 60.0
+"""What took so long to count is shown for a minute, whatever has changed meanwhile."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One day, or several when the period is long."""
+
+    first: date
+    last: date
+    done: int
+    failed: int
+    cancelled: int
+
+    @property
+    def total(self) -> int:
+        return self.done + self.failed + self.cancelled
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One action, or one sub-command of git."""
+
+    name: str
+    tasks: int
+    share: float  #: of all tasks
+    succeeded: float | None  #: of those done or failed
+    typical_s: float | None
+    slow_s: float | None  #: 95 of 100 are faster
+
+
+@dataclass(frozen=True)
+class Stats:
+    """The answers for one period; None where there is nothing to tell from."""
+
+    asked: int
+    ended: int
+    failed: int
+    succeeded: float | None
+    typical_s: float | None
+    average_s: float | None
+    waited_s: float | None
+    opened: float | None
+    opened_after_s: float | None
+    on_phone: float | None
+    retried: int
+    retried_well: int
+    approvals: int
+    approved: int
+    busiest_hour: int | None
+    bars: Sequence[Bar]
+    kinds: Sequence[Kind]
+    git: Sequence[Kind]
+    at: datetime
+
+    @property
+    def highest(self) -> int:
+        """The most that one bar shows."""
+        return max((bar.total for bar in self.bars), default=0) or 1
+
+
+class Accountant:
+    """Counts, and remembers what it has counted until something changes."""
+
+    def __init__(self, seen: Seen, now: Callable[[], datetime]) -> None:
+        self._seen = seen
+        self._now = now
+        self._kept: dict[str, tuple[object, float, float, Stats]] = {}
+        self._lock = Lock()
+
+    def of(self, period: str) -> Stats:
+        """The answers for *period*, one of PERIODS."""
+        with self._lock:
+            key = (models.latest_rev(), self._seen.latest(), self._now().date())
+            if period in self._kept:
+                kept_key, counted, took, stats = self._kept[period]
+                if kept_key == key or (took > _DEAR_S and time.monotonic() - counted < _KEPT_S):
+                    return stats
+            begun = time.monotonic()
+            stats = count(period, self._seen, self._now())
+            self._kept[period] = key, time.monotonic(), time.monotonic() - begun, stats
+            return stats
+
+
+def count(period: str, seen: Seen, now: datetime) -> Stats:
+    """The answers for *period*, counted now."""
+    since = now - timedelta(days=int(period)) if period != "all" else None
+    ran = records.ran(since)
+    good, bad = _number(ran, Status.COMPLETED), _number(ran, Status.FAILED)
+    times = sorted(one.seconds for one in ran if one.seconds is not None)
+    countable = sum(one.ended_at >= seen.since for one in ran)
+    delays = seen.delays(max(since or seen.since, seen.since).isoformat(" "))
+    retried = [one for one in ran if one.attempt > 1]
+    hours = Counter(one.created_at.astimezone().hour for one in ran)
+    approvals = [one for one in ran if one.was_asked]
+    return Stats(
+        asked=records.asked_since(since),
+        ended=len(ran),
+        failed=bad,
+        succeeded=_share(good, good + bad),
+        typical_s=_middle(times),
+        average_s=sum(times) / len(times) if times else None,
+        waited_s=_middle([one.waited for one in ran if one.waited is not None]),
+        opened=_share(min(len(delays), countable), countable),
+        opened_after_s=_middle([after for after, _ in delays]),
+        on_phone=_share(sum(through == "phone" for _, through in delays), len(delays)),
+        retried=len(retried),
+        retried_well=_number(retried, Status.COMPLETED),
+        approvals=len(approvals),
+        approved=sum(one.was_approved for one in approvals),
+        busiest_hour=hours.most_common(1)[0][0] if hours else None,
+        bars=_bars(ran, since, now),
+        kinds=_kinds(ran, lambda one: one.action),
+        git=_git(ran),
+        at=now,
+    )
+
+
+def _bars(ran: Sequence[Ran], since: datetime | None, now: datetime) -> list[Bar]:
+    """Equal stretches of whole days, the last of which ends today."""
+    days: dict[date, Counter[str]] = defaultdict(Counter)
+    for one in ran:
+        days[one.ended_at.astimezone().date()][one.status] += 1
+    today = now.astimezone().date()
+    first = since.astimezone().date() + timedelta(days=1) if since else min(days, default=today)
+    step = math.ceil(((today - first).days + 1) / _MOST_BARS)
+    found = []
+    last = today
+    while last >= first:
+        begin = last - timedelta(days=step - 1)
+        total: Counter[str] = Counter()
+        for offset in range(step):
+            total += days.get(begin + timedelta(days=offset), Counter())
+        found.append(Bar(begin, last, total["completed"], total["failed"], total["cancelled"]))
+        last = begin - timedelta(days=1)
+    return found[::-1]
+
+
+def _git(ran: Sequence[Ran]) -> list[Kind]:
+    """git by sub-command, once there is enough of it to tell."""
+    git = [one for one in ran if one.action == "git"]
+    if len(git) <= _MANY_GIT:
+        return []
+    return _kinds(git, lambda one: " ".join(one.preview.split()[:2]))[:6]
+
+
+def _kinds(ran: Sequence[Ran], name_of: Callable[[Ran], str]) -> list[Kind]:
+    groups: dict[str, list[Ran]] = defaultdict(list)
+    for one in ran:
+        groups[name_of(one)].append(one)
+    return [
+        _kind(name, some, len(ran)) for name, some in sorted(groups.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def _kind(name: str, ran: Sequence[Ran], of: int) -> Kind:
+    good, bad = _number(ran, Status.COMPLETED), _number(ran, Status.FAILED)
+    times = sorted(one.seconds for one in ran if one.seconds is not None)
+    slow = times[min(len(times) - 1, int(0.95 * len(times)))] if times else None
+    return Kind(name, len(ran), len(ran) / of, _share(good, good + bad), _middle(times), slow)
+
+
+def _number(ran: Sequence[Ran], status: Status) -> int:
+    return sum(one.status == status for one in ran)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _middle(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
