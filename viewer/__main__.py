@@ -38,8 +38,7 @@ def main() -> None:
     try:
         settings = Settings.read()
         if sys.argv[1:] == ["login"]:
-            print(_invitation(settings))
-        app.extensions["desk"].index.start()  # noqa: T201 - talking to a person at a terminal
+            print(_invitation(settings))  # noqa: T201 - talking to a person at a terminal
         else:
             serve(settings)
     except ValidationError as problem:
@@ -52,6 +51,7 @@ def serve(settings: Settings) -> None:
     """Answer until SIGTERM or SIGINT. Raises what `main` explains when it cannot begin."""
     devices = Devices(settings.devices_path)
     app = create_app(open_inbox(), devices, settings)
+    app.extensions["desk"].index.start()
     listening = _listen(settings.viewer_host, settings.viewer_port)
     address = settings.own_address(listening.getsockname()[1])
     log.info("The viewer is at %s.", address)

@@ -13,9 +13,9 @@ from werkzeug.routing import BaseConverter
 
 from relay.protocol import TASK_ID
 from viewer import access, api, connect, errors, guard, views, words
+from viewer.desk import Desk
 from viewer.devices import Devices
 from viewer.settings import Settings
-from viewer.desk import Desk
 from viewer.squeeze import squeeze
 from worker import models
 from worker.inbox import Inbox

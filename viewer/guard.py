@@ -14,6 +14,8 @@ from viewer.settings import Settings
 
 _FOR_EVERYBODY = frozenset({"static", "connect.sign_in", "connect.let_in"})
 """What an unconnected device may have: the sign-in page, and what that is drawn with."""
+_FOR_READERS = frozenset({"pages.viewed"})
+"""What whoever may look may post: that a result was looked at. Nothing is run, stopped or approved by it."""
 _UNKNOWN_NAME = (
     "The viewer does not know the name by which you called it. On its own machine open it at 127.0.0.1; "
     "for other names see VIEWER_ORIGINS in docs/CONFIGURATION.md"
@@ -41,7 +43,7 @@ def make_guard(devices: Devices, settings: Settings) -> Callable[[], Response | 
         g.may_read = g.device or access.is_local(request.remote_addr, host, request.headers.keys())
         if g.device or request.endpoint in _FOR_EVERYBODY:
             return None
-        if not access.may_change(request.method):
+        if not access.may_change(request.method) or request.endpoint in _FOR_READERS:
             return None if g.may_read else _ask_in()
         raise NotConnected("Nothing was done: only a connected browser may run, stop or approve something")
 
