@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.chain import API_KEY, Chain, is_alive, wait_until
+from tests.chain import API_KEY, ROOT, Chain, is_alive, wait_until
 
 DOCUMENTED = {
     "id",
@@ -139,6 +140,18 @@ def test_bad_requests_get_one_clear_sentence_and_nothing_else_happens(chain: Cha
     command["data"]["params"] = {"command": "false"}  # type: ignore[index]
     refused(command, 409, "once")
     assert chain.task("once")["returncode"] == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux a program cannot lose its mark by chance")
+def test_a_task_can_neither_press_a_button_nor_get_a_code(chain: Chain) -> None:
+    chain.command("shell", {"command": "exit 1"}, task_id="failing")
+    press = f"curl -sS -X POST -H 'Origin: {chain.viewer}' {chain.viewer}/t/failing/retry"
+    code = f"cd {chain.folder}; env -i PYTHONPATH={ROOT} {sys.executable} -m viewer login"
+    pressed = chain.command("shell", {"command": press})
+    asked = chain.command("shell", {"command": code})
+    assert "Connect this browser first" in pressed["output"]
+    assert "A task cannot connect a browser" in asked["output"]
+    assert chain.task("failing")["attempt"] == 1
 
 
 def test_run_again_in_the_viewer_makes_the_next_attempt(chain: Chain) -> None:

@@ -55,6 +55,9 @@ def sign_in() -> str | Response:
     onward = access.inner_path(request.args.get("next", "/"))
     if guard.this_device():
         return redirect(onward, 303)
+    if request.host.partition(":")[0] == "localhost":
+        # For a browser this is another machine than 127.0.0.1, with cookies of its own; links lead there.
+        return redirect(f"http://127.0.0.1{request.host.removeprefix('localhost')}{request.full_path}", 303)
     return _unkept(
         render_template("login.html", code=request.args.get("code", "")[:20], onward=onward, kind=_kind())
     )
@@ -100,7 +103,7 @@ def _ways(settings: Settings) -> Ways:
     return Ways(
         tailscale=[one for one in settings.origins if one.startswith("https://")],
         lan=[one for one in settings.origins if one.startswith("http://")],
-        listens_to_lan=not access.is_loopback(settings.viewer_host),
+        listens_to_lan=settings.reaches_out,
         has_tailscale=shutil.which("tailscale") is not None,
         lan_address=lan_address(),
         port=settings.viewer_port,

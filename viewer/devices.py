@@ -103,12 +103,16 @@ class Devices:
         digest = _code_digest(plain) if len(plain) == _CODE_CHARS else ""
         if not self._do("DELETE FROM codes WHERE digest = ? AND expires_at >= ? RETURNING 1", digest, now):
             raise WrongCode
-        token = secrets.token_urlsafe(32)
+        self._do("DELETE FROM tries WHERE address = ?", address)
+        return self.remember(name)
+
+    def remember(self, name: str) -> str:
+        """Connect a device that has proved itself already; returns its token."""
+        now, token = self._seconds(), secrets.token_urlsafe(32)
         self._do(
             "INSERT INTO devices (digest, name, created_at, seen_at) VALUES (?, ?, ?, ?)",
             _token_digest(token), name, now, now,
         )  # fmt: skip
-        self._do("DELETE FROM tries WHERE address = ?", address)
         return token
 
     def find(self, token: str | None) -> Device | None:

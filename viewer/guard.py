@@ -41,6 +41,8 @@ def make_guard(devices: Devices, settings: Settings) -> Callable[[], Response | 
         if refusal := access.sender_refusal(request.method, own, origin, site):
             abort(403, refusal)
         g.may_read = g.device or access.is_local(request.remote_addr, host, request.headers.keys())
+        if g.device is None and _came_by_a_link():
+            return _arrive_anew()
         if g.device or request.endpoint in _FOR_EVERYBODY:
             return None
         if not access.may_change(request.method) or request.endpoint in _FOR_READERS:
@@ -76,6 +78,19 @@ def is_for_a_program() -> bool:
     """Whether the answer goes to a script, which wants JSON, and not onto the screen."""
     asked_by_script = request.headers.get("Sec-Fetch-Mode") in {"cors", "same-origin"}
     return asked_by_script or request.path.startswith("/api/") or request.path.endswith("/live")
+
+
+def _came_by_a_link() -> bool:
+    """Whether a link on a page of somebody else led here."""
+    signs = request.headers.get("Sec-Fetch-Site"), request.headers.get("Sec-Fetch-Mode")
+    return signs == ("cross-site", "navigate") and not access.may_change(request.method)
+
+
+def _arrive_anew() -> Response:
+    """The same page, but led to by a page of ours: with a link of somebody else's browsers keep back a
+    `SameSite=Strict` cookie, and a connected browser would be taken for a visitor."""
+    page = '<!doctype html><html lang="en"><title>ai-webhook</title><meta http-equiv="refresh" content="0">'
+    return Response(page, content_type="text/html; charset=utf-8", headers={"Cache-Control": "no-store"})
 
 
 def _ask_in() -> Response:

@@ -55,13 +55,18 @@ class Settings(BaseModel):
     def _others_have_a_way_to_pair(self) -> Self:
         # Pairing is set up when it is known by which address other devices come: codes and QR codes lead
         # there, and the viewer answers to no other name.
-        if not access.is_loopback(self.viewer_host) and not self.origins:
+        if self.reaches_out and not self.origins:
             way_out = f"VIEWER_ORIGINS=http://{lan_address()}:{self.viewer_port}"
             raise ValueError(
                 f"VIEWER_HOST {self.viewer_host} lets other devices in, but nothing says where they sign in; "
                 f"set {way_out} as well, or leave VIEWER_HOST at 127.0.0.1"
             )
         return self
+
+    @property
+    def reaches_out(self) -> bool:
+        """Whether it listens for others than this machine itself."""
+        return self.viewer_host not in {"127.0.0.1", "localhost"}
 
     @property
     def origins(self) -> tuple[str, ...]:
@@ -75,9 +80,9 @@ class Settings(BaseModel):
 
     def own_address(self, port: int) -> str:
         """Where a browser on this machine finds the viewer, which listens on *port*."""
-        if access.is_loopback(self.viewer_host) or self.viewer_host == "0.0.0.0":  # noqa: S104 - compared
+        if not self.reaches_out or self.viewer_host == "0.0.0.0":  # noqa: S104 - compared
             return f"http://127.0.0.1:{port}"
-        own = f"http://{self.viewer_host}:{port}"
+        (own,) = access.parse_origins(f"http://{self.viewer_host}:{port}")
         return own if own in self.origins else self.origins[0]
 
     @property

@@ -22,10 +22,11 @@ from tests.viewer.machine import Machine
 from viewer.devices import Devices
 from viewer.settings import Settings
 
-ELSEWHERE = "laptop.test"
+ELSEWHERE, REBOUND = "laptop.test", "rebound.test"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1",
+    "--disable-component-update", "--disable-sync",
+    f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1, MAP {REBOUND} 127.0.0.1",
 ]  # fmt: skip
 DEVICES = {
     "phone": {
@@ -146,7 +147,7 @@ def page(
     page: Page, machine: Machine, base_url: str, allowed: list[str], devices: Devices, *, connected: bool
 ) -> Iterator[Page]:
     if connected:
-        token = devices.connect(devices.new_code(), address="127.0.0.1", name="Test browser")
+        token = devices.remember("Test browser")
         name = Settings.read({"VIEWER_PORT": base_url.rpartition(":")[2]}).cookie
         page.context.add_cookies([{"name": name, "value": token, "url": base_url, "sameSite": "Strict"}])
     problems: list[str] = []
@@ -156,8 +157,8 @@ def page(
             problems.append(message.text)
 
     def on_request(request: Request) -> None:
-        elsewhere = base_url.replace("127.0.0.1", ELSEWHERE)
-        if not request.url.startswith((base_url, elsewhere, "data:", "about:")):
+        names = [base_url.replace("127.0.0.1", name) for name in (ELSEWHERE, REBOUND, "localhost")]
+        if not request.url.startswith((base_url, *names, "data:", "about:")):
             problems.append(f"asked {request.url}")
 
     page.on("console", on_console)

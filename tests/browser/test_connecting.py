@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import ELSEWHERE
+from tests.browser.conftest import ELSEWHERE, REBOUND
 from tests.viewer.machine import Machine
 from viewer.devices import TRIES, Devices
 
@@ -119,6 +119,36 @@ def test_an_open_page_asks_to_sign_in_when_its_device_is_forgotten(
     expect(page.get_by_role("heading", name="Make it")).to_be_visible()
     devices.forget(devices.all()[0].id)
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_a_link_on_somebody_elses_page_leads_in_as_well(
+    page: Page, machine: Machine, devices: Devices, base_url: str, elsewhere: str
+) -> None:
+    task = machine.ended(title="Make it", returncode=1)
+    page.goto(f"/login?code={devices.new_code()}")
+    page.get_by_role("button").click()
+    expect(page).to_have_url("/")
+    page.goto(f"{elsewhere}/login")
+    page.evaluate(
+        "address => { document.body.innerHTML = `<a href=${address}>Look</a>`; }", f"{base_url}/t/{task.id}"
+    )
+    page.get_by_role("link", name="Look").click()
+    expect(page.get_by_role("link", name="Run again")).to_be_visible()
+    # By its other name this machine is another one for a browser; the way back is one tap.
+    page.goto(f"{base_url.replace('127.0.0.1', 'localhost')}/t/{task.id}")
+    page.get_by_role("link", name="connect this browser").click()
+    expect(page).to_have_url(f"/t/{task.id}")
+    expect(page.get_by_role("link", name="Run again")).to_be_visible()
+
+
+def test_a_name_that_was_bent_to_point_here_shows_nothing(
+    page: Page, machine: Machine, base_url: str, allowed: list[str]
+) -> None:
+    allowed += ["400 (BAD REQUEST)", REBOUND, "Cross-Origin-Opener-Policy"]
+    machine.ended(title="Make it")
+    page.goto(base_url.replace("127.0.0.1", REBOUND))
+    expect(page.get_by_text("does not know the name by which you called it")).to_be_visible()
+    expect(page.get_by_text("Make it")).to_have_count(0)
 
 
 def with_devices(page: Page, devices: Devices) -> str:

@@ -81,6 +81,5 @@ def visitor(app: Flask) -> FlaskClient:
 def client(app: Flask, devices: Devices, settings: Settings) -> FlaskClient:
     """A connected browser on this machine."""
     made = _client(app)
-    token = devices.connect(devices.new_code(), address="127.0.0.1", name="Test browser")
-    made.set_cookie(settings.cookie, token)
+    made.set_cookie(settings.cookie, devices.remember("Test browser"))
     return made

@@ -22,8 +22,8 @@ PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Version/19.0 Mob
 ELSEWHERE = {
     "over Wi-Fi": ({"Host": "lan.example:5001"}, "192.168.1.7"),
     "over Tailscale": ({"Host": "laptop.example", "X-Forwarded-For": "100.64.0.9"}, "127.0.0.1"),
-    "with a forged name over Wi-Fi": ({"Host": "localhost:5001"}, "192.168.1.7"),
-    "with a forged name by proxy": ({"Host": "localhost:5001", "X-Forwarded-For": "10.0.0.9"}, "127.0.0.1"),
+    "with a forged name over Wi-Fi": ({"Host": "127.0.0.1:5001"}, "192.168.1.7"),
+    "with a forged name by proxy": ({"Host": "127.0.0.1:5001", "X-Forwarded-For": "10.0.0.9"}, "127.0.0.1"),
 }  # fmt: skip
 
 
@@ -120,7 +120,9 @@ def test_opening_a_link_uses_up_nothing_and_the_button_connects(
 ) -> None:
     code = devices.new_code()
     for _ in range(3):
-        page = visitor.get(f"/login?code={code}&next=/t/a", headers={"User-Agent": PHONE})
+        page = visitor.get(
+            f"/login?code={code}&next=/t/a", headers={"User-Agent": PHONE, "Host": "127.0.0.1"}
+        )
         assert "Connect this phone?" in page.text
         assert f'name="code" value="{code}"' in page.text
         assert page.headers["Cache-Control"] == "no-store"
@@ -135,6 +137,11 @@ def test_opening_a_link_uses_up_nothing_and_the_button_connects(
     assert [one.name for one in devices.all()] == ["Safari on iPhone"]
     assert visitor.get("/login?next=/events").headers["Location"] == "/events"
     assert retry(visitor, machine.ended(returncode=1).id).status_code == 303
+
+
+def test_localhost_leads_to_the_name_under_which_browsers_are_connected(visitor: FlaskClient) -> None:
+    answer = visitor.get("/login?next=/t/a", headers={"Host": "localhost:5001"})
+    assert answer.headers["Location"] == "http://127.0.0.1:5001/login?next=/t/a"
 
 
 def test_over_https_the_cookie_never_travels_without(visitor: FlaskClient, devices: Devices) -> None:

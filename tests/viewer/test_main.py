@@ -14,6 +14,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
+from relay.protocol import explain
 from tests.chain import end
 from tests.viewer.machine import MACHINE_KEY, Machine
 from viewer.devices import Devices
@@ -79,12 +80,29 @@ def test_wrong_settings_are_one_sentence(root: Path) -> None:
     assert "MACHINE_KEY is missing" in failure(root, MACHINE_KEY="")
 
 
-def test_it_opens_to_others_only_when_it_is_said_where_they_sign_in(root: Path) -> None:
-    said = failure(root, VIEWER_HOST="0.0.0.0")
+def test_it_opens_to_others_only_when_it_is_said_where_they_sign_in() -> None:
+    with pytest.raises(ValidationError) as problem:
+        Settings.read({"VIEWER_HOST": "0.0.0.0"})
+    said = explain(problem.value)
     assert "VIEWER_HOST 0.0.0.0 lets other devices in, but nothing says where they sign in" in said
     assert re.search(
         r"set VIEWER_ORIGINS=http://[\d.]+:5001 as well, or leave VIEWER_HOST at 127.0.0.1", said
     )
+    assert not Settings.read({"VIEWER_HOST": "localhost"}).reaches_out
+
+
+@pytest.mark.parametrize(
+    ("host", "origins", "own"),
+    [
+        ("127.0.0.1", "", "http://127.0.0.1:80"),
+        ("localhost", "https://laptop.example", "http://127.0.0.1:80"),
+        ("0.0.0.0", "https://laptop.example", "http://127.0.0.1:80"),
+        ("10.0.0.7", "https://laptop.example,http://10.0.0.7:80", "http://10.0.0.7"),
+        ("10.0.0.7", "https://laptop.example", "https://laptop.example"),
+    ],
+)
+def test_the_printed_link_leads_to_where_it_listens(host: str, origins: str, own: str) -> None:
+    assert Settings.read({"VIEWER_HOST": host, "VIEWER_ORIGINS": origins}).own_address(80) == own
 
 
 def test_whoever_comes_through_a_proxy_must_sign_in_also_on_the_real_server(
@@ -123,13 +141,16 @@ def test_the_command_login_prints_a_link_and_a_code_that_work(
     devices.close()
 
 
-def test_a_task_gets_no_code(root: Path, machine: Machine, tmp_path: Path) -> None:
+def test_a_task_gets_no_code(
+    root: Path, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ours, other = marks.marker_of(tmp_path / "tasks.db"), marks.marker_of(tmp_path / "other.db")
     shown = login(root, machine, AI_WEBHOOK_RUN=f"{other}.1:2 {ours}.1:2")
     assert (shown.returncode, shown.stdout) == (1, "")
     assert "A task cannot connect a browser" in shown.stderr
     # As when this suite runs as a task: of other records.
-    assert login(root, machine, AI_WEBHOOK_RUN=f"{other}.1:2").returncode == 0
+    monkeypatch.setenv("AI_WEBHOOK_RUN", f"{other}.1:2")
+    assert not marks.is_on_us(ours)
 
 
 @pytest.mark.parametrize("name", ["SQLITE_PATH", "QUEUE_URL"])
