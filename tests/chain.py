@@ -200,10 +200,18 @@ class Chain:
         return self._http.post(url, params={"wait": wait}, headers={"X-API-Key": API_KEY})
 
     def run_again(self, task_id: str) -> httpx.Response:
-        """What the button in the viewer does, in a browser that has been connected."""
+        """What the button in the viewer does."""
+        return self.press(f"/t/{task_id}/retry")
+
+    def press(self, path: str, data: dict[str, str] | None = None) -> httpx.Response:
+        """Post a form of the viewer, in a browser that has been connected."""
+        self.sign_in()
+        return self._http.post(f"{self.viewer}{path}", data=data, headers={"Origin": self.viewer})
+
+    def sign_in(self) -> None:
+        """Connect this browser by the link that the viewer printed, unless it is connected."""
         if "ai_webhook" not in str(self._http.cookies):
             self.connect_browser(re.findall(r"login\?code=(\S+)", self.log("viewer"))[-1])
-        return self._http.post(f"{self.viewer}/t/{task_id}/retry", headers={"Origin": self.viewer})
 
     def connect_browser(self, code: str) -> None:
         """Sign in with *code*, as the page behind the printed link does."""

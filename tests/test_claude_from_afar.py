@@ -78,6 +78,7 @@ def test_when_the_worker_dies_nothing_of_it_lives_on(chain: Chain, api: Api) -> 
 
 def asking(chain: Chain, api: Api, task_id: str) -> str:
     """Let it ask for a file to be written; the page of the task, with its question."""
+    chain.sign_in()
     target = chain.project / "made.txt"
     api.plays(uses("Write", file_path=str(target), content="allowed\n"), says("It is written."))
     chain.command("claude_code", {"prompt": "Write it", "mode": "ask"}, task_id=task_id, wait=0)
@@ -91,10 +92,7 @@ def press(chain: Chain, page: str, button: str) -> httpx.Response:
     found = re.search(rf'<form method="post" action="([^"]+/{button})">(.*?)</form>', page, re.DOTALL)
     assert found
     fields = re.findall(r'name="([^"]+)" value="([^"]*)"', found[2])
-    data = {name: html.unescape(value) for name, value in fields}
-    return httpx.post(
-        f"{chain.viewer}{found[1]}", data=data, headers={"Origin": chain.viewer}, trust_env=False
-    )
+    return chain.press(found[1], {name: html.unescape(value) for name, value in fields})
 
 
 def test_what_it_asks_is_seen_from_afar_and_allowed_on_the_machine_only(chain: Chain, api: Api) -> None:

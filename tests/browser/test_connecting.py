@@ -61,7 +61,7 @@ def test_a_typed_code_leads_back_to_where_one_was(
     expect(page.get_by_role("heading", name="Make it")).to_be_visible()
     page.get_by_role("link", name="Run again").click()
     page.get_by_role("button", name="Run again").click()
-    expect(page.locator("main > .facts")).to_contain_text("attempt 2")
+    expect(page.locator("main > .facts")).to_contain_text("try 2")
 
 
 def test_after_five_wrong_codes_it_says_what_helps(page: Page, devices: Devices, allowed: list[str]) -> None:
@@ -96,7 +96,7 @@ def test_another_device_sees_nothing_until_it_scans_and_nothing_once_it_is_forgo
     page.get_by_role("link", name="Make it").click()
     page.get_by_role("link", name="Run again").click()
     page.get_by_role("dialog").get_by_role("button", name="Run again").click()
-    expect(page.locator("main > .facts")).to_contain_text("attempt 2")
+    expect(page.locator("main > .facts")).to_contain_text("try 2")
 
     page.goto("/connect")
     expect(page.get_by_role("button", name="Forget")).to_have_count(1)

@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as searching
 from hypothesis import strategies as st
 
 from tests.viewer.machine import Machine
 from tests.viewer.test_tasks_page import titles
 from viewer.app import create_app
 from viewer.desk import Desk
+from viewer.devices import Devices
 from viewer.filters import Filter
+from viewer.settings import Settings
 from worker import models, moves
 
 
@@ -83,7 +86,7 @@ def test_operators_are_words_and_signs_are_nothing(client: FlaskClient, machine:
     assert "<script>" not in client.get("/?q=<script>alert(1)</script>").text
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@searching(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.text(max_size=60))
 def test_no_words_can_break_a_search(app: Flask, machine: Machine, words: str) -> None:
     desk: Desk = app.extensions["desk"]
@@ -141,10 +144,13 @@ def test_the_index_keeps_up_by_itself(app: Flask, machine: Machine) -> None:
         time.sleep(0.01)
 
 
-def test_the_viewers_file_is_for_its_owner_only_and_may_be_deleted(machine: Machine) -> None:
+def test_the_viewers_file_is_for_its_owner_only_and_may_be_deleted(
+    machine: Machine, devices: Devices, settings: Settings
+) -> None:
     path = Path(models.database.database).with_suffix(".viewer.db")
-    create_app(machine.inbox)
+    create_app(machine.inbox, devices, settings)
     assert path.stat().st_mode & 0o777 == 0o600
     path.unlink()
     machine.ended(title="still here")
-    assert found(create_app(machine.inbox).test_client(), "still") == ["still here"]
+    client = create_app(machine.inbox, devices, settings).test_client()
+    assert found(client, "still") == ["still here"]
