@@ -23,6 +23,7 @@ from relay.protocol import (
     HEARTBEAT_S,
     MAX_FRAME_BYTES,
     Ack,
+    Agent,
     AnnouncedProject,
     Announcement,
     CloseCode,
@@ -68,7 +69,7 @@ class Client:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="inbox")
         self._inbox: Inbox
         self._heard = asyncio.Event()
-        self._announced: list[AnnouncedProject] = []
+        self._announced: tuple[list[AnnouncedProject], list[Agent]] = ([], [])
         self._told = False
 
     async def run(self) -> None:
@@ -111,7 +112,7 @@ class Client:
             compression=None,
         ) as connection:
             await self._greet(connection)
-            watches = (self._beat, self._watch_sleep, self._watch_policy)
+            watches = (self._beat, self._watch_sleep, self._watch_itself)
             watchers = [asyncio.create_task(watch(connection)) for watch in watches]
             try:
                 await self._listen(connection)
@@ -120,8 +121,8 @@ class Client:
                     watcher.cancel()
 
     async def _greet(self, connection: ClientConnection) -> None:
-        self._announced = await self._on_thread(self._inbox.projects)
-        hello = Hello(machine=self._settings.machine_name, version=VERSION, projects=self._announced)
+        self._announced = projects, agents = await self._on_thread(self._look)
+        hello = Hello(machine=self._settings.machine_name, version=VERSION, projects=projects, agents=agents)
         await connection.send(hello.model_dump_json())
         async with asyncio.timeout(ANSWER_S):
             welcome = read(await connection.recv())
@@ -206,16 +207,19 @@ class Client:
                 connection.transport.abort()
                 return
 
-    async def _watch_policy(self, connection: ClientConnection) -> None:
+    async def _watch_itself(self, connection: ClientConnection) -> None:
         while True:
             await asyncio.sleep(ANNOUNCE_S)
-            projects = await self._on_thread(self._inbox.projects)
-            if projects != self._announced:
-                self._announced = projects
+            found = await self._on_thread(self._look)
+            if found != self._announced:
+                self._announced = projects, agents = found
                 try:
-                    await connection.send(Announcement(projects=projects).model_dump_json())
+                    await connection.send(Announcement(projects=projects, agents=agents).model_dump_json())
                 except ConnectionClosed:
                     return
+
+    def _look(self) -> tuple[list[AnnouncedProject], list[Agent]]:
+        return self._inbox.projects(), self._inbox.agents()
 
     async def _tell(self, machine: str, *, is_open: bool) -> None:
         self._told = is_open

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from relay.protocol import AnnouncedProject, Webhook
+from relay.protocol import Agent, AnnouncedProject, Webhook
 from worker.inbox import Unacceptable
 
 
@@ -20,6 +20,9 @@ class Inbox(Protocol):
 
     def projects(self) -> list[AnnouncedProject]:
         """What may be asked for here, as the policy says it now."""
+
+    def agents(self) -> list[Agent]:
+        """The assistants that can be called here, as far as somebody has looked."""
 
     def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
         """Leave word for people whether there is a session with the relay."""

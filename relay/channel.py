@@ -117,6 +117,7 @@ class _Talk:
         if not isinstance(hello, Hello):
             raise Goodbye(CloseCode.PROTOCOL_ERROR, f"the first frame must be hello, not {hello.type}")
         self._version, self._most_bytes = hello.version, hello.max_message - ENVELOPE_BYTES
+        self._session.agents = hello.agents
         if hello.projects is not None:
             await self._announce(hello.projects)
         waiting = await self._settle()
@@ -174,6 +175,7 @@ class _Talk:
                     now = self._relay.now()
                     await self._relay.writer.run(store.seen, self._session.machine, self._version, now)
                 case Announcement() as news:
+                    self._session.agents = news.agents
                     await self._announce(news.projects)
                 case Hello():
                     raise Goodbye(CloseCode.PROTOCOL_ERROR, "hello came twice")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from relay.auth import Doors
-from relay.protocol import AnnouncedProject
+from relay.protocol import Agent, AnnouncedProject
 from relay.settings import Settings
 from relay.writer import Writer
 
@@ -30,6 +30,8 @@ class Session:
     busy: int = 0
     queued: int = 0
     """How many tasks run and wait there, by its last heartbeat."""
+    agents: list[Agent] = field(default_factory=list)
+    """The assistants that it can call, as it said last."""
 
 
 class Hub:

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from relay import openapi, store
 from relay.hub import Relay
+from relay.protocol import Agent
 from relay.tables import Machine
 from relay.tasks import json_response
 
@@ -23,6 +24,7 @@ class MachineView(BaseModel):
     busy: int | None = Field(description="How many tasks run there; null while it is offline.")
     queued: int | None = Field(description="How many wait there for a free worker; null while it is offline.")
     waiting: int = Field(description="How many webhooks wait here for it.")
+    agents: list[Agent] | None = Field(description="The assistants it can call; null while it is offline.")
 
 
 class MachineList(BaseModel):
@@ -58,4 +60,5 @@ def _view(relay: Relay, name: str, seen: Machine | None, waiting: int) -> Machin
         busy=session.busy if session else None,
         queued=session.queued if session else None,
         waiting=waiting,
+        agents=session.agents if session else None,
     )

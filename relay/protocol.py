@@ -60,8 +60,7 @@ MOVES: Mapping[Status, frozenset[Status]] = {
     Status.PENDING: frozenset({Status.RUNNING, Status.AWAITING_APPROVAL, Status.CANCELLED, Status.FAILED}),
     Status.RUNNING: FINAL,
     Status.COMPLETED: frozenset(),
-    # "Run again" makes attempt n+1 of the same task.
-    Status.FAILED: frozenset({Status.PENDING, Status.AWAITING_APPROVAL}),
+    Status.FAILED: frozenset({Status.PENDING, Status.AWAITING_APPROVAL}),  # "run again": attempt n+1
     Status.CANCELLED: frozenset({Status.PENDING, Status.AWAITING_APPROVAL}),
 }
 """The legal moves of a task, asked by relay and worker alike."""
@@ -136,11 +135,20 @@ class AnnouncedProject(_Frozen):
 Projects = Annotated[list[AnnouncedProject], Field(max_length=MAX_PROJECTS)]
 
 
+class Agent(_Frozen):
+    """An assistant that its machine can call, as it was found there some minutes ago."""
+
+    name: Name  #: the action that calls it
+    version: Annotated[str, Field(max_length=64)] | None  #: None: it is missing, or too old or broken
+    logged_in: bool | None  #: None: that could not be found out
+
+
 class Announcement(_Frozen):
-    """The machine's projects have changed since its hello; the whole list again."""
+    """The machine's projects or agents have changed since its hello; the whole lists again."""
 
     type: Literal["announcement"] = "announcement"
     projects: Projects
+    agents: list[Agent] = Field(default_factory=list, max_length=20)
 
 
 class Hello(_Frozen):
@@ -152,6 +160,7 @@ class Hello(_Frozen):
     version: str = Field(max_length=64)
     max_message: int = Field(default=MAX_FRAME_BYTES, ge=4_096)  #: largest frame that it takes, in bytes
     projects: Projects | None = None  #: what may be asked for here; None: it does not say
+    agents: list[Agent] = Field(default_factory=list, max_length=20)
 
 
 class Ack(_Frozen):

@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.chain import Chain, children_of, is_alive, wait_until
+from tests.chain import API_KEY, Chain, children_of, is_alive, wait_until
 from tests.claude_cli import find_claude, owner
 from tests.messages_api import Api, says, uses
+from worker.actions.claude_code.cli import TESTED
 
 
 @pytest.fixture
@@ -93,6 +94,15 @@ def press(chain: Chain, page: str, button: str) -> httpx.Response:
     assert found
     fields = re.findall(r'name="([^"]+)" value="([^"]*)"', found[2])
     return chain.press(found[1], {name: html.unescape(value) for name, value in fields})
+
+
+def test_the_relay_knows_which_claude_code_is_there_and_that_it_is_logged_in(chain: Chain) -> None:
+    def told() -> object:
+        (laptop,) = chain.get(f"{chain.relay}/machines", {"X-API-Key": API_KEY}).json()["machines"]
+        return laptop["agents"]
+
+    known = {"name": "claude_code", "version": TESTED, "logged_in": True}
+    wait_until(lambda: told() == [known], "it is told within seconds")
 
 
 def test_what_it_asks_is_seen_from_afar_and_allowed_on_the_machine_only(chain: Chain, api: Api) -> None:

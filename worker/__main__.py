@@ -16,7 +16,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from relay.protocol import explain
-from worker import actions, descendants, marks, models, moves, recovery
+from worker import actions, agents, descendants, marks, models, moves, recovery
 from worker.clock import steady_clock, wall_clock
 from worker.policy import PolicyFile
 from worker.process import Guardian
@@ -32,6 +32,7 @@ log = logging.getLogger("worker")
 SWEEP_S = 5.0
 FORGET_EVERY = 720
 """In rounds of SWEEP_S: once an hour."""
+LOOK_EVERY_S = 300.0
 INTERRUPT_S = 2.5
 LOOK = "Look at .env and docs/CONFIGURATION.md"
 
@@ -68,12 +69,26 @@ def work(settings: Settings, queue: Queue) -> None:
     recovery.recover(queue, marks.marker_of(settings.sqlite_path), wall_clock())
     recovery.clear_up(f"{marker}:0-0")
     reporter.start()
+    threading.Thread(target=_look_around, args=(f"{marker}:look",), name="looker", daemon=True).start()
     facts = (queue, settings, guardian, steady)
     threading.Thread(target=_sweep, args=facts, name="sweeper", daemon=True).start()
     log.info("The worker runs up to %d tasks at a time.", settings.workers)
     queue.consume(runner.run, settings.workers)
     runner.stop(INTERRUPT_S)
     reporter.stop(1)
+
+
+def _look_around(marker: str) -> None:
+    """Find out now and then which assistants can be called here, on a thread of its own: they are programs
+    that may take their time."""
+    while True:
+        for action in actions.catalogue().values():
+            try:
+                if found := action.look(marker):
+                    agents.record(found, wall_clock())
+            except models.STORE_ERRORS as problem:
+                log.warning("Which assistants are here cannot be recorded now (%s).", problem)
+        time.sleep(LOOK_EVERY_S)
 
 
 def _sweep(queue: Queue, settings: Settings, guardian: Guardian, steady: Callable[[], datetime]) -> None:

@@ -79,7 +79,7 @@ class Decisions:
 
     def follow_up(self, task: models.Task, words: str, new_id: str) -> models.Task:
         """Go on with *words* where *task* ended, as a task *new_id* of its own, by the policy of today.
-        The same again changes nothing. Raises CannotFollowUp, Conflict, ValidationError for an odd id."""
+        The same again changes nothing. Raises CannotFollowUp or Conflict."""
         if not Status(task.status).is_final:
             raise CannotFollowUp("It has not ended; wait for it, or stop it first")
         params, result = json.loads(task.input_data), json.loads(task.output_data or "{}")

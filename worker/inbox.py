@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from relay.protocol import AnnouncedProject, Command, Webhook, explain
-from worker import actions, models, moves, signs
+from relay.protocol import Agent, AnnouncedProject, Command, Webhook
+from worker import actions, agents, models, moves, signs
 from worker.announcement import announced
 from worker.clock import steady_clock, wall_clock
-from worker.decisions import CannotApprove, CannotFollowUp, CannotRetry, Clock, Conflict, Decisions
+from worker.decisions import CannotApprove, CannotFollowUp, CannotRetry, Clock, Decisions
 from worker.intake import Intake, Unacceptable, once
 from worker.policy import PolicyFile
 from worker.schema import open_database
@@ -115,16 +113,9 @@ class Inbox:
         return renewed
 
     def follow_up(self, task_id: str, words: str, new_id: str) -> models.Task:
-        """A person at the machine says *words* to go on where a task ended: a task *new_id* of its own,
-        judged like every command. The same again changes nothing.
-
-        Raises CannotFollowUp, Unacceptable for an id that cannot be taken, or KeyError."""
-        try:
-            task = self._decide.follow_up(_needed(task_id), words, new_id)
-        except ValidationError as problem:
-            raise Unacceptable(f"It cannot be asked like that: {explain(problem)}") from None
-        except Conflict as problem:
-            raise Unacceptable(str(problem)) from None
+        """A person at the machine says *words* to go on where a task ended, as a task *new_id* of its own;
+        the same again changes nothing. Raises CannotFollowUp, KeyError, or Unacceptable for a taken id."""
+        task = once(lambda: self._decide.follow_up(_needed(task_id), words, new_id))
         self._queue.ring(new_id)
         return task
 
@@ -164,6 +155,10 @@ class Inbox:
     def projects(self) -> list[AnnouncedProject]:
         """What may be asked for on this machine, as its policy says it now."""
         return announced(self._policy)
+
+    def agents(self) -> list[Agent]:
+        """The assistants that can be called on this machine, as its worker found them last."""
+        return agents.known()
 
     def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
         """The listener says whether it has a session with the relay; for people to see, so that a

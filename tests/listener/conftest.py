@@ -18,7 +18,7 @@ from websockets.http11 import Request, Response
 from listener import backoff
 from listener.client import Client
 from listener.settings import Settings
-from relay.protocol import AnnouncedProject, Webhook
+from relay.protocol import Agent, AnnouncedProject, Webhook
 from tests.chain import MACHINE_KEY
 from worker.inbox import Unacceptable
 
@@ -106,6 +106,7 @@ class Inbox:
         self.links: list[tuple[str, bool]] = []
         self.fault: Callable[[Webhook], Exception | None] = lambda _: None
         self.announced: list[AnnouncedProject] = []
+        self.found: list[Agent] = []
 
     def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
         self.threads.add(threading.current_thread().name)
@@ -121,6 +122,9 @@ class Inbox:
 
     def projects(self) -> list[AnnouncedProject]:
         return self.announced
+
+    def agents(self) -> list[Agent]:
+        return self.found
 
     def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
         self.links.append((machine, is_open))

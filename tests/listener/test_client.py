@@ -14,7 +14,7 @@ from websockets.http11 import Request, Response
 
 from listener import client
 from listener.client import Hopeless
-from relay.protocol import MAX_FRAME_BYTES, AnnouncedProject
+from relay.protocol import MAX_FRAME_BYTES, Agent, AnnouncedProject
 from tests.chain import MACHINE_KEY
 from tests.listener.conftest import Inbox, Relay, Session
 from worker.inbox import Unacceptable, Unavailable
@@ -361,7 +361,7 @@ def test_heartbeats_are_sent_and_an_answered_one_keeps_the_session(
     run(main())
 
 
-def test_it_announces_its_projects_and_announces_them_again_when_they_change(
+def test_it_announces_what_is_here_and_announces_it_again_when_that_changes(
     relay: Relay, listen: Listen, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "ANNOUNCE_S", 0.01)
@@ -377,6 +377,10 @@ def test_it_announces_its_projects_and_announces_them_again_when_they_change(
             inbox.announced = [garden.model_copy(update={"git": "write"})]
             news = await session.hear()
             assert (news["type"], news["projects"][0]["git"]) == ("announcement", "write")
+            assert (hello["agents"], news["agents"]) == ([], [])
+            inbox.found = [Agent(name="claude_code", version="2.1.331", logged_in=True)]
+            news = await session.hear()
+            assert (news["agents"][0]["version"], len(news["projects"])) == ("2.1.331", 1)
             done.set()
             # Nothing changes, so nothing more is said.
             while True:

@@ -22,7 +22,7 @@ def test_a_machine_that_was_never_there_is_shown_as_such(two_machines: Served) -
     assert list(machines(two_machines)) == ["laptop", "tower"]
     assert machines(two_machines)["tower"] == {
         "name": "tower", "online": False, "last_seen_at": None, "version": None, "busy": None, "queued": None,
-        "waiting": 0,
+        "waiting": 0, "agents": None,
     }  # fmt: skip
 
 
@@ -43,6 +43,16 @@ def test_an_online_machine_tells_what_it_does(relay: Served) -> None:
         shown = machines(relay)["laptop"]
     assert (shown["online"], shown["busy"], shown["queued"], shown["version"]) == (True, 2, 3, "test")
     assert datetime.fromisoformat(shown["last_seen_at"]).utcoffset() is not None
+
+
+def test_an_online_machine_tells_which_assistants_it_can_call(relay: Served) -> None:
+    agent = {"name": "claude_code", "version": None, "logged_in": None}
+    with relay.machine(greet=False) as machine:
+        machine.greet(agents=[agent])
+        assert machines(relay)["laptop"]["agents"] == [agent]
+        agent |= {"version": "2.1.331", "logged_in": True}
+        machine.say(type="announcement", projects=[], agents=[agent])
+        wait_until(lambda: machines(relay)["laptop"]["agents"] == [agent], "the news is shown")
 
 
 def test_a_heartbeat_moves_when_it_was_seen(relay: Served) -> None:

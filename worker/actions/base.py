@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from relay.protocol import Reason, Status
+from relay.protocol import Agent, Reason, Status
 from worker import process
 from worker.actions.said import said
 from worker.environment import environment
@@ -173,6 +173,12 @@ class Action(BaseModel):
     def recover(cls, output_dir: Path, marker: str) -> None:
         """Settle what attempts of a worker that died left in *output_dir*, before any other begins.
         Programs that it starts carry *marker*. It must not raise."""
+
+    @classmethod
+    def look(cls, marker: str) -> Agent | None:  # noqa: ARG003 - most actions call no assistant
+        """The assistant that it calls, as it is found on this machine now, within a minute; None when it
+        calls none. Programs that it starts carry *marker*."""
+        return None
 
     @abstractmethod
     def run(self, job: Job) -> Outcome:

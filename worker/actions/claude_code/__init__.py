@@ -10,8 +10,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from relay.protocol import Agent
 from worker.actions.base import MAX_TIMEOUT_S, Action, Job, Outcome
-from worker.actions.claude_code import worktree
+from worker.actions.claude_code import health, worktree
 from worker.actions.claude_code.agent import CHANGES, Ask
 from worker.actions.claude_code.cli import MINIMUM, Claude
 from worker.actions.claude_code.work import perform
@@ -129,6 +130,11 @@ class ClaudeCode(Action):
     @classmethod
     def recover(cls, output_dir: Path, marker: str) -> None:
         worktree.recover(output_dir, marker)
+
+    @classmethod
+    def look(cls, marker: str) -> Agent:
+        found = health.probe(marker)
+        return Agent(name=cls.action_type, version=found.version, logged_in=found.is_logged_in)
 
     def run(self, job: Job) -> Outcome:
         earlier = self.session.lower() if self.session else None

@@ -81,15 +81,12 @@ class Claude:
     def probe(self, job: Job) -> Path:
         """Its program, from the worker's PATH or its own installer's places. Raises Rejected."""
         path = _find()
-        stat = path.stat()
-        key = (os.path.realpath(path), stat.st_mtime_ns, stat.st_size)
-        if key not in _seen:
-            _seen[key] = _version(job, path)
-        found = re.match(r"(\d+)\.(\d+)\.(\d+)", _seen[key])
+        version = version_of(job, path)
+        found = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
         if found is None or tuple(map(int, found.groups())) < MINIMUM:
             oldest = ".".join(map(str, MINIMUM))
             raise Rejected(
-                f"Claude Code {_seen[key]} is too old to be used from afar; {oldest} or newer is needed. "
+                f"Claude Code {version} is too old to be used from afar; {oldest} or newer is needed. "
                 f"Update it with claude update or {INSTALL}"
             )
         return path
@@ -108,7 +105,7 @@ class Claude:
         argv += [f"--model={ask.model}"] if ask.model else []
         argv += [f"--allowedTools={','.join(ask.tools)}"] if ask.tools else []
         argv += [f"--append-system-prompt-file={notes}"] if notes else []
-        env = environment(os.environ, ask)
+        env = environment(os.environ, is_trusted=ask.is_trusted)
         return Call(tuple(argv), _message(ask.prompt), env, FAREWELL, is_dialogue=ask.mode == "ask")
 
     def parse(self, line: str, directory: str) -> Iterable[Event]:
@@ -128,11 +125,20 @@ class Claude:
         return outcome.judge(ended)
 
 
-def environment(owner: Mapping[str, str], ask: Ask) -> dict[str, str]:
+def version_of(job: Job, path: Path) -> str:
+    """What the program at *path* calls itself; asked once, until it changes. Raises Rejected."""
+    stat = path.stat()
+    key = (os.path.realpath(path), stat.st_mtime_ns, stat.st_size)
+    if key not in _seen:
+        _seen[key] = _version(job, path)
+    return _seen[key]
+
+
+def environment(owner: Mapping[str, str], *, is_trusted: bool) -> dict[str, str]:
     """What it gets of its *owner*'s environment, besides what every program gets, and from us."""
     passed = {name: value for name, value in owner.items() if name in PASSED}
     config: dict[str, str] = {}
-    if not ask.is_trusted:
+    if not is_trusted:
         config = {f"GIT_CONFIG_KEY_{i}": key for i, key in enumerate(_GIT_CONFIG)}
         config |= {f"GIT_CONFIG_VALUE_{i}": value for i, value in enumerate(_GIT_CONFIG.values())}
         config["GIT_CONFIG_COUNT"] = str(len(_GIT_CONFIG))

@@ -13,6 +13,8 @@ from typing import Any
 from relay.protocol import Reason
 from worker.actions.claude_code.agent import Ended, Verdict
 
+NOT_LOGGED_IN = "Claude Code is not logged in on this machine; run claude there once and log in with /login, "
+NOT_LOGGED_IN += "or give the worker an ANTHROPIC_API_KEY"
 _SAID_CHARS = 300
 
 
@@ -69,8 +71,7 @@ def _api_error(ended: Ended, last: Mapping[str, Any], said: str) -> tuple[str, s
     status = last.get("api_error_status")
     later = f"later, with session {ended.ask.session}"
     if "not logged in" in said.lower():
-        way = "run claude there once and log in with /login, or give the worker an ANTHROPIC_API_KEY"
-        return "not_logged_in", f"Claude Code is not logged in on this machine; {way}", Reason.ERROR
+        return "not_logged_in", NOT_LOGGED_IN, Reason.ERROR
     if not isinstance(status, int):
         return "api_unreachable", f"The API could not be reached ({said}); try again {later}", Reason.ERROR
     word = f"api_error_{status}"
