@@ -21,7 +21,7 @@ from worker import models
 from worker.inbox import Inbox
 
 MAX_REQUEST_BYTES = 64 * 1024
-"""The largest request body; forms here have a few bytes."""
+"""The largest request body; forms here have a few words."""
 
 VERSION = "0.1.0"
 

@@ -198,7 +198,11 @@ def silence(task: models.Task) -> str:
     """What stands where the output of *task* would, while there is none."""
     if holder := records.holder(task):
         title = words.shorten(words.plain(holder.title or holder.preview), _TITLE_CHARS)
-        return f"Waiting until “{title}” has ended: it works in the same repository."
+        # A lane is the path of a repository, or the name of something else.
+        works = (
+            "works in the same repository" if str(task.lane).startswith("/") else "has the same conversation"
+        )
+        return f"Waiting until “{title}” has ended: it {works}."
     return words.SILENCE[Status(task.status)]
 
 

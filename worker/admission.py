@@ -36,14 +36,14 @@ class Admission:
     @property
     def lane(self) -> str | None:
         """What it must hold alone while it runs: the repository that it may change, by its real
-        path, unless the action says otherwise. None when it changes nothing, or its project lets
-        tasks run beside each other."""
-        if self.action.scope in READS:
-            return None
-        return self.action.lane(None if self.place.project.parallel else self._repository)
+        path, unless the action says otherwise. None when it may run beside anything."""
+        return self.action.lane(self._repository)
 
     @property
-    def _repository(self) -> str:
+    def _repository(self) -> str | None:
+        """None when it changes nothing, or its project lets tasks run beside each other."""
+        if self.action.scope in READS or self.place.project.parallel:
+            return None
         inside = [self.place.directory, *self.place.directory.parents]
         inside = [one for one in inside if one == self.place.root or self.place.root in one.parents]
         return str(next((one for one in inside if (one / ".git").exists()), self.place.root))

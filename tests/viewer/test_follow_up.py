@@ -64,6 +64,20 @@ def test_a_second_tap_asks_once_and_other_words_ask_again(client: FlaskClient, m
     assert len({first, other, fresh}) == 3
 
 
+def test_a_second_follow_up_waits_for_the_first(client: FlaskClient, machine: Machine) -> None:
+    task = conversation(machine)
+    page = page_of(client, task)
+    first, second = (
+        machine.current(follow_up(client, task, **page, words=words).headers["Location"].removeprefix("/t/"))
+        for words in ("Go on", "And then?")
+    )
+    machine.start(first)
+    waits = client.get(f"/t/{second.id}").text
+    assert "Waiting until “Go on” has ended: it has the same conversation." in waits
+    machine.end(machine.current(first.id))
+    machine.start(second)
+
+
 def test_the_policy_is_asked_again(client: FlaskClient, machine: Machine) -> None:
     task = conversation(machine, mode="edit")
     machine.policy.write_text(machine.policy.read_text().replace(', "edit"', ""))

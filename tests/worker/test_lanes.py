@@ -96,13 +96,13 @@ SESSION = "4033A5B0-1111-4111-8111-111111111111"
 @pytest.mark.parametrize(
     ("params", "lane"),
     [
-        ({}, "repository"), ({"session": SESSION}, "repository"), ({"isolation": "worktree"}, None),
+        ({}, "repository"), ({"isolation": "worktree"}, None),
         ({"isolation": "worktree", "session": SESSION}, f"session {SESSION.lower()}"),
         ({"isolation": "worktree", "session": SESSION, "fork": True}, None),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("parallel", [False, True])
-def test_on_a_branch_of_its_own_it_holds_its_session_only(
+def test_on_a_branch_of_its_own_a_task_holds_its_session_only(
     project: Path, params: dict[str, object], lane: str | None, parallel: bool
 ) -> None:
     one = {"path": str(project), "claude": ["edit"], "parallel": parallel}
@@ -110,6 +110,17 @@ def test_on_a_branch_of_its_own_it_holds_its_session_only(
     found = admit(policy, "phone", "claude_code", {"prompt": "x", "mode": "edit", **params}).lane
     repository = None if parallel else str(project)
     assert found == (repository if lane == "repository" else lane)
+
+
+@pytest.mark.parametrize(
+    ("mode", "parallel", "holds"),
+    [("review", False, "session"), ("edit", True, "session"), ("edit", False, "/")],
+)
+def test_a_session_goes_on_once_at_a_time(project: Path, mode: str, parallel: bool, holds: str) -> None:
+    one = {"path": str(project), "claude": ["review", "edit"], "parallel": parallel}
+    policy = Policy.model_validate({"version": 1, "projects": {"garden": one}})
+    params = {"prompt": "x", "mode": mode, "session": SESSION}
+    assert str(admit(policy, "phone", "claude_code", params).lane).startswith(holds)
 
 
 def test_a_repository_inside_a_project_is_a_lane_of_its_own(rules: Policy, project: Path) -> None:

@@ -166,7 +166,7 @@ class Action(BaseModel):
 
     def lane(self, repository: str | None) -> str | None:
         """What it must hold alone while it runs. *repository*: the real path of the one that it may
-        change, which is what most need; None where tasks may change it beside each other."""
+        change, which is what most need; None where it changes none, or others may beside it."""
         return repository
 
     @classmethod

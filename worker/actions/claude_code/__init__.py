@@ -122,8 +122,9 @@ class ClaudeCode(Action):
         return {**kept, "prompt": words, "session": result["session_id"]}
 
     def lane(self, repository: str | None) -> str | None:
-        """On a branch of its own it does not touch the checkout; one session works there at a time."""
-        if self.isolation != "worktree":
+        """On a branch of its own it does not touch the checkout. A session goes on once at a time: of two
+        that did, the conversation would keep only one, and they would share a branch."""
+        if repository is not None and self.isolation != "worktree":
             return repository
         return f"session {self.session.lower()}" if self.session and not self.fork else None
 
