@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from relay import (
+    apps,
     channel,
     control,
     errors,
@@ -25,6 +26,7 @@ from relay import (
     openapi,
     projects,
     reports,
+    signing,
     store,
     tables,
     tasks,
@@ -59,7 +61,7 @@ def create_app(
     hub = Hub()
     relay = Relay(
         settings=settings,
-        doors=Doors(settings, hub.clock),
+        doors=Doors(settings, hub.clock, now),
         writer=Writer(tables.open_database(settings.relay_sqlite_path)),
         hub=hub,
         now=now,
@@ -79,6 +81,21 @@ def create_app(
     )
     _answer_errors(app)
 
+    _answer_anybody(app, relay)
+    for room in (webhook, tasks, reports, control, machines, projects, apps, channel, instructions):
+        app.include_router(room.routes(relay))
+    app.router.routes[:0] = [
+        *_shortcuts(relay),
+        Route(PATH, door, methods=["POST", "OPTIONS"]),
+        *signing.routes(relay),
+    ]
+    openapi.complete(app)
+    return app
+
+
+def _answer_anybody(app: FastAPI, relay: Relay) -> None:
+    """What needs no key."""
+
     @app.get("/", tags=["health"], response_model=Health)
     async def health() -> Health:
         """Whether the relay runs, and how many machines are connected."""
@@ -89,12 +106,6 @@ def create_app(
     @app.get("/errors", response_class=PlainTextResponse, include_in_schema=False)
     async def error_table() -> str:
         return errors.table()
-
-    for room in (webhook, tasks, reports, control, machines, projects, channel, instructions):
-        app.include_router(room.routes(relay))
-    app.router.routes[:0] = [*_shortcuts(relay), Route(PATH, door, methods=["POST", "OPTIONS"])]
-    openapi.complete(app)
-    return app
 
 
 def _shortcuts(relay: Relay) -> list[Route]:
@@ -114,6 +125,7 @@ def _living(relay: Relay, door: Door) -> Callable[[FastAPI], AbstractAsyncContex
         relay.writer.start()
         for name, machine in (await relay.writer.run(store.last_seen)).items():
             relay.hub.recall(name, max(0.0, relay.now() - machine.seen_at))
+        relay.doors.tokens.keep(await relay.writer.run(apps.grants, relay.now()))
         relay.hub.announced |= await relay.writer.run(store.announced)
         sweeper = asyncio.create_task(sweep(relay))
         async with door.open():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+import time
 from collections.abc import Callable, Mapping
 
 from standardwebhooks.webhooks import Webhook
@@ -13,9 +14,14 @@ from starlette.requests import HTTPConnection
 from relay.errors import Code, Problem
 from relay.limits import Buckets
 from relay.settings import GITHUB, Settings
+from relay.tokens import Tokens
 
 FAILURES_PER_MINUTE = 20
 _KEY_IN_ADDRESS = {"key", "api_key", "apikey", "token", "access_token"}
+
+
+_Find = Callable[[str], str | None]
+"""From a key to the name behind it."""
 
 
 class Keyring:
@@ -46,13 +52,17 @@ def presented_key(headers: Mapping[str, str]) -> str | None:
 
 
 class Doors:
-    """The relay's kinds of visitor: callers with a key, callers who sign, GitHub, machines."""
+    """The relay's kinds of visitor: callers with a key or a token, callers who sign, GitHub, machines."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
-        """*clock* gives seconds and never goes back."""
+    def __init__(
+        self, settings: Settings, clock: Callable[[], float], now: Callable[[], float] = time.time
+    ) -> None:
+        """*clock* gives seconds and never goes back, *now* seconds since 1970."""
         secret = settings.github_webhook_secret
         self.callers = Keyring(settings.callers())
         self.machines = Keyring(settings.machines())
+        self.tokens = Tokens(now)
+        self._owner = Keyring(dict([next(iter(settings.callers().items()))]))
         self._signers = {name: Webhook(secret) for secret, name in settings.signers().items()}
         self._github_secret = secret.get_secret_value().encode() if secret else None
         self._rate = Buckets(settings.rate_limit_per_minute, clock)
@@ -60,12 +70,35 @@ class Doors:
 
     def caller(self, connection: HTTPConnection) -> str:
         """The caller's name. Raises Problem 401, 403 for a machine's key, 429 when it is too often."""
-        name = self._enter(connection, self.callers, self.machines, "an API key", "API_KEY")
-        return self._not_too_often(name)
+        return self._not_too_often(
+            self._enter(connection, self._find_caller, self.machines.find, "an API key", "API_KEY")
+        )
+
+    def owner(self, connection: HTTPConnection) -> str:
+        """As `caller`, for what only the owner may do: whoever has the first key of API_KEY."""
+        self.caller(connection)
+        return self._enter(connection, self._owner.find, self._find_caller, "the owner's key", "API_KEY")
+
+    def is_owner(self, connection: HTTPConnection, key: str) -> bool:
+        """Whether *key*, which a person has typed, is the owner's. Raises Problem 429 when too many
+        wrong ones come from this address."""
+        if self._owner.find(key.strip()):
+            return True
+        refusal = self._refusal(connection, Code.UNKNOWN_KEY, "That is not the owner's key")
+        if refusal.code is Code.TOO_MANY:
+            raise refusal
+        return False
+
+    def names(self) -> set[str]:
+        """The names that are taken: of keys, of secrets, of GitHub."""
+        return {*self.callers.names(), *self.machines.names(), *self._signers, GITHUB}
+
+    def _find_caller(self, key: str) -> str | None:
+        return self.callers.find(key) or self.tokens.find(key)
 
     def machine(self, connection: HTTPConnection) -> str:
         """The machine's name. Raises Problem 401, 403 for a caller's key."""
-        return self._enter(connection, self.machines, self.callers, "a machine key", "MACHINE_KEY")
+        return self._enter(connection, self.machines.find, self._find_caller, "a machine key", "MACHINE_KEY")
 
     def github(self, connection: HTTPConnection, body: bytes) -> str:
         """Check GitHub's HMAC-SHA256 over the raw body. Raises Problem 401 or 429."""
@@ -103,9 +136,7 @@ class Doors:
             "in .env, and the clocks",
         )
 
-    def _enter(
-        self, connection: HTTPConnection, own: Keyring, other: Keyring, kind: str, setting: str
-    ) -> str:
+    def _enter(self, connection: HTTPConnection, own: _Find, other: _Find, kind: str, setting: str) -> str:
         if connection.scope["query_string"] and _KEY_IN_ADDRESS & connection.query_params.keys():
             raise self._refusal(
                 connection,
@@ -116,9 +147,9 @@ class Doors:
         if key is None:
             text = f"No key came; send {kind} as X-API-Key or Authorization: Bearer"
             raise self._refusal(connection, Code.UNKNOWN_KEY, text)
-        if name := own.find(key):
+        if name := own(key):
             return name
-        if other.find(key):
+        if other(key):
             raise Problem(Code.WRONG_SCOPE, f"This key is for something else; here {kind} is needed")
         text = f"The key is not one of this relay's; compare it with {setting} in .env"
         raise self._refusal(connection, Code.UNKNOWN_KEY, text)

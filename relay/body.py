@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive
 
 from relay.errors import Code, Problem
 from relay.protocol import MAX_BODY_BYTES
@@ -29,6 +30,21 @@ async def read(request: Request) -> bytes:
     except ClientDisconnect:
         # Nobody hears this answer; without it the framework logs a fault of ours.
         raise Problem(Code.MALFORMED, "The connection ended before the body did; send it again") from None
+
+
+async def read_again(request: Request) -> Request:
+    """*request* for somebody who wants to read its body, once that was read by `read`."""
+    return Request(request.scope, replay(await read(request), request.receive))
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """Gives *body*, which was read already, and then whatever comes."""
+    todo: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replaying() -> Message:
+        return todo.pop() if todo else await receive()
+
+    return replaying
 
 
 def parse(body: bytes) -> dict[str, Any]:

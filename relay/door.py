@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from relay import body
+from relay.discovery import challenge
 from relay.errors import Code, Problem
 from relay.hub import Relay
 from relay.tools import CALLER
@@ -52,7 +53,11 @@ class Door:
             CALLER.set(self._relay.doors.caller(request))
             raw = await body.read(request)
         except Problem as problem:
-            await problem.response()(scope, receive, send)
+            answer = problem.response()
+            if problem.code is Code.UNKNOWN_KEY:
+                # An app that has no key yet finds out from this how to sign in.
+                answer.headers["WWW-Authenticate"] = challenge(self._relay.settings.address)
+            await answer(scope, receive, send)
             return
         try:
             body.parse(raw)
@@ -61,7 +66,7 @@ class Door:
             await JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 400)(scope, receive, send)
             return
         manager = await self._manager()
-        await manager.handle_request(scope, _again(raw, receive), send)
+        await manager.handle_request(scope, body.replay(raw, receive), send)
 
     def _check_host(self, request: Request) -> None:
         """The SDK refuses strange hosts as well, but says nothing that helps."""
@@ -99,13 +104,3 @@ class Door:
 
 def _is_among(host: str, allowed: list[str]) -> bool:
     return any(host == one or (one.endswith(":*") and host.startswith(one[:-1])) for one in allowed)
-
-
-def _again(raw: bytes, receive: Receive) -> Receive:
-    """A body that was read, for somebody who wants to read it."""
-    todo: list[Message] = [{"type": "http.request", "body": raw, "more_body": False}]
-
-    async def replay() -> Message:
-        return todo.pop() if todo else await receive()
-
-    return replay

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from relay import endings, store
+from relay import apps, endings, store
 from relay.hub import Relay
 from relay.writer import Unavailable
 
@@ -47,6 +47,7 @@ async def _expire(relay: Relay) -> None:
 
 async def _forget(relay: Relay) -> None:
     before = relay.steady() - relay.settings.relay_retention_days * store.DAY_S
+    await relay.writer.run(apps.forget, relay.now())
     # In small batches: a long transaction would hold up every webhook that comes meanwhile.
     more = True
     while more:

@@ -170,6 +170,35 @@ class Announced(_Table):
         table_name = "announced"
 
 
+class App(_Table):
+    """An app that registered itself by OAuth, and perhaps was let in by the owner."""
+
+    client_id = TextField(primary_key=True)
+    name = TextField()  #: what it calls itself, made harmless to look at
+    info = TextField()  #: as JSON, in the words of RFC 7591
+    caller = TextField(null=True)  #: how it is known here; null until the owner says yes
+    registered_at = FloatField()
+    let_in_at = FloatField(null=True)
+
+    class Meta:
+        table_name = "apps"
+
+
+class Token(_Table):
+    """A token of an app; only its digest, so that whoever reads this file gets in nowhere."""
+
+    digest = TextField(primary_key=True)
+    kind = TextField()
+    family = TextField(index=True)  #: tokens of one sign-in end together
+    client_id = TextField(index=True)
+    caller = TextField()
+    expires_at = FloatField()
+    used_at = FloatField(null=True)
+
+    class Meta:
+        table_name = "tokens"
+
+
 class CannotOpen(Exception):
     """The relay's database file is in the wrong place or damaged."""
 
@@ -182,7 +211,7 @@ def open_database(path: Path) -> SqliteDatabase:
     )
     try:
         with database:
-            database.create_tables([Delivery, Task, Machine, Announced])
+            database.create_tables([Delivery, Task, Machine, Announced, App, Token])
         path.chmod(0o600)
     except PeeweeException as problem:
         raise CannotOpen(f"RELAY_SQLITE_PATH {path} cannot be used ({problem})") from None

@@ -19,7 +19,7 @@ import uvicorn
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from relay import auth
+from relay import auth, signing
 from relay.app import create_app
 from relay.protocol import MAX_FRAME_BYTES
 from relay.server import configuration, listen
@@ -169,8 +169,10 @@ def serve(
     times = (lambda: clocks.wall, lambda: clocks.steady) if clocks else ()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(auth, "FAILURES_PER_MINUTE", failures)
+        patch.setattr(signing, "STRANGERS_PER_MINUTE", failures)
+        listening = listen("127.0.0.1", 0)
+        own["PUBLIC_URL"] = f"http://127.0.0.1:{listening.getsockname()[1]}"
         app = create_app(Settings.read({**own, **settings}), *times)
-    listening = listen("127.0.0.1", 0)
     config = configuration(app)
     config.timeout_graceful_shutdown = 1
     server = _Server(config)

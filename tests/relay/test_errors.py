@@ -165,6 +165,6 @@ def test_openapi_names_every_endpoint(shared: Served) -> None:
     assert {path: set(methods) for path, methods in paths.items()} == {
         "/": {"get"}, "/webhook": {"post"}, "/tasks": {"get", "put"}, "/tasks/{task_id}": {"get", "put"},
         "/tasks/{task_id}/cancel": {"post"}, "/tasks/{task_id}/retry": {"post"}, "/machines": {"get"},
-        "/projects": {"get"},
+        "/projects": {"get"}, "/apps": {"get"}, "/apps/{caller}": {"delete"},
     }  # fmt: skip
     assert shared.http.get("/docs").status_code == 200

@@ -1,0 +1,89 @@
+"""Sign-ins under way: from an app's question to the owner's answer to the code it brings back.
+
+In memory only: one takes minutes, and a restart of the relay costs no more than a second try."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from relay.tokens import digest
+
+MINUTES_S = 600.0
+"""So long an owner may look for the key."""
+CODE_S = 60.0
+MAX_TRIES = 5
+MAX_PENDING = 200
+
+
+@dataclass
+class SignIn:
+    """What an app asked for, as it was checked against its registration."""
+
+    client_id: str
+    app: str
+    redirect_uri: str
+    is_explicit: bool
+    """Whether the app named the redirect URI itself."""
+    state: str | None
+    challenge: str
+    resource: str | None
+    caller: str
+    """How the app will be known."""
+    expires_at: float = 0.0
+    tries: int = field(default=0)
+
+
+class SignIns:
+    """All that are under way."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """*now* gives seconds since 1970."""
+        self._now = now
+        self._pending: dict[str, SignIn] = {}
+        self._codes: dict[str, SignIn] = {}
+
+    def begin(self, sign_in: SignIn) -> str:
+        """Keep it until the owner has answered. Returns the id of ours under which that happens; the
+        app's own state would let one app answer for another."""
+        sign_in.expires_at = self._now() + MINUTES_S
+        number = secrets.token_urlsafe(32)
+        self._pending = self._fresh(self._pending)
+        # Anybody may begin one; the oldest makes room.
+        while len(self._pending) >= MAX_PENDING:
+            del self._pending[next(iter(self._pending))]
+        self._pending[number] = sign_in
+        return number
+
+    def find(self, number: str) -> SignIn | None:
+        """The sign-in, unless it is over."""
+        found = self._pending.get(number)
+        return found if found and found.expires_at > self._now() else None
+
+    def fail(self, number: str) -> int:
+        """A wrong key was typed. Returns how many more may be; with none the sign-in is over."""
+        sign_in = self._pending[number]
+        sign_in.tries += 1
+        if sign_in.tries >= MAX_TRIES:
+            self.end(number)
+        return MAX_TRIES - sign_in.tries
+
+    def end(self, number: str) -> None:
+        """The owner has answered."""
+        self._pending.pop(number, None)
+
+    def approve(self, number: str, code: str) -> None:
+        """The owner said yes: *code* stands for it, once and shortly."""
+        sign_in = self._pending.pop(number)
+        sign_in.expires_at = self._now() + CODE_S
+        self._codes = {**self._fresh(self._codes), digest(code): sign_in}
+
+    def take(self, code: str, client_id: str) -> SignIn | None:
+        """What *code* stands for. Whoever shows it, it is used up; another app gets nothing for it."""
+        found = self._codes.pop(digest(code), None)
+        is_good = found and found.client_id == client_id and found.expires_at > self._now()
+        return found if is_good else None
+
+    def _fresh(self, all_: dict[str, SignIn]) -> dict[str, SignIn]:
+        return {one: its for one, its in all_.items() if its.expires_at > self._now()}
