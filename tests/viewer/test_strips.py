@@ -49,7 +49,7 @@ def test_pages_show_it_and_the_list_learns_when_it_changes(
     machine.asked()
     page = client.get("/").text
     assert "The listener and the worker are not running." in page
-    assert "Start it with <code>honcho start listener worker</code>. 1 task waits here." in page
+    assert "Start again with <code>honcho start listener worker</code>. 1 task waits here." in page
     version = client.get("/live").json["version"]
     lock = hold_lock(tmp_path / "tasks.lock")
     machine.inbox.tell_link("desk", "0.1.0", is_open=True)
