@@ -9,7 +9,6 @@ import os
 import re
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import chain
@@ -23,13 +22,14 @@ from relay.env import parse_keys
 from relay.protocol import explain
 from worker import checks, links
 from worker.actions.base import Job
-from worker.actions.claude_code.cli import Claude
+from worker.actions.claude_code import health
 from worker.checks import Finding, Level, ok, problem, warning
 from worker.policy import Policy, PolicyFile, Rejected
 from worker.process import CannotStart
 from worker.settings import ChainSettings
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_MARKER = f"doctor:{os.getpid()}-1"
 _COLOUR = {Level.OK: "\x1b[32m", Level.WARNING: "\x1b[33m", Level.PROBLEM: "\x1b[31m"}
 
 
@@ -140,12 +140,11 @@ def _programs(policy: Policy | None) -> Iterator[Finding]:
 
 
 def _claude() -> Finding:
-    try:
-        with tempfile.TemporaryDirectory(prefix="ai-webhook-") as folder:
-            program = Claude().probe(_job(Path(folder)))
-        return ok("claude", f"Claude Code {_ask(str(program), '--version')[1].split()[0]}, {program}.")
-    except Rejected as refusal:
-        return warning("claude", f"{refusal}.")
+    found = health.probe(_MARKER)
+    if found.problem:
+        return warning("claude", f"{found.problem}.")
+    login = "logged in" if found.is_logged_in else "it did not say whether it is logged in"
+    return ok("claude", f"Claude Code {found.version}, {login}, {found.program}.")
 
 
 def _ask(*argv: str) -> tuple[int | None, str]:
@@ -158,7 +157,7 @@ def _ask(*argv: str) -> tuple[int | None, str]:
 
 
 def _job(folder: Path) -> Job:
-    return Job(folder, folder, Path(os.devnull), f"doctor:{os.getpid()}-1", lambda: False)
+    return Job(folder, folder, Path(os.devnull), _MARKER, lambda: False)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,30 @@ def test_a_key_that_the_relay_does_not_take_is_named_and_never_shown(chain: Chai
     assert "fake-but-wrong" not in report.text
 
 
+@pytest.mark.parametrize(
+    ("logged_in", "level", "words"),
+    [
+        ("true", Level.OK, "Claude Code 2.1.331, logged in, "),
+        ("false", Level.WARNING, "Claude Code is not logged in on this machine; run claude there once"),
+        ("", Level.OK, "it did not say whether it is logged in"),
+    ],
+)
+def test_claude_code_is_asked_whether_it_is_logged_in(
+    tmp_path: Path, logged_in: str, level: Level, words: str
+) -> None:
+    (tmp_path / "policy.toml").write_text(
+        f'version = 1\n[projects.x]\npath = "{tmp_path}"\nclaude = ["ask"]\n'
+    )
+    (tmp_path / ".env").write_text("API_KEY=fake-api-key-for-tests\nMACHINE_KEY=fake-machine-key-for-tests\n")
+    program = tmp_path / "claude"
+    says = f'{{"loggedIn": {logged_in}}}'
+    script = f"""#!/bin/sh\n[ "$1" = --version ] && echo '2.1.331 (Claude Code)' || echo '{says}'\n"""
+    program.write_text(script)
+    program.chmod(0o700)
+    report = Report(tmp_path, PATH=f"{tmp_path}:{os.environ['PATH']}", PORT=str(free_port()))
+    assert words in report.lines(level)["claude"]
+
+
 def test_another_name_than_the_relay_knows_is_named(chain: Chain) -> None:
     report = Report(chain.folder, MACHINE_NAME="desktop")
     assert "knows laptop, not desktop" in report.lines(Level.PROBLEM)["machine"]
