@@ -14,7 +14,7 @@ from relay.protocol import AnnouncedProject
 May = Callable[[AnnouncedProject], bool]
 """Whether a project allows what a tool does."""
 Schema = dict[str, Any]  # Any: JSON
-MODES = ("review", "plan", "edit", "full")
+MODES = ("review", "plan", "ask", "edit", "full")
 
 
 class Offers:

@@ -58,7 +58,7 @@ def allows_claude(project: AnnouncedProject) -> bool:
 
 def allows_claude_to_change(project: AnnouncedProject) -> bool:
     """Whether Claude Code may be asked for anything but reading."""
-    return bool({"edit", "full"} & set(project.claude))
+    return bool({"ask", "edit", "full"} & set(project.claude))
 
 
 class TaskLine(BaseModel):

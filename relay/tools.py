@@ -130,8 +130,11 @@ class Toolbox:
             str, Field(min_length=1, max_length=200_000, description="The job, in the user's words.")
         ],
         mode: Annotated[
-            Literal["review", "plan", "edit", "full"],
-            Field(description="review reads, plan proposes, edit changes files, full may run anything."),
+            Literal["review", "plan", "ask", "edit", "full"],
+            Field(
+                description="review reads, plan proposes, ask lets the user allow each step in the viewer, "
+                "edit changes files, full may run anything."
+            ),
         ] = "review",
         session: Annotated[
             str | None, Field(description="Go on with this earlier session, the session id of a result.")

@@ -8,11 +8,13 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from relay.protocol import Reason, Status
+from relay import offers
+from relay.protocol import AnnouncedProject, Reason, Status
+from relay.tools import Toolbox
 from tests.chain import git, is_alive, wait_until
 from worker import actions
 from worker.actions.base import Action, Job, Outcome
@@ -41,8 +43,21 @@ def log(tmp_path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
+def test_every_mode_is_known_wherever_modes_are_named() -> None:
+    modes = set(get_args(agent.Mode))
+    named = [
+        ClaudeCode.model_fields["mode"].annotation, Project.model_fields["claude"].annotation,
+        AnnouncedProject.model_fields["claude"].annotation,
+        get_type_hints(Toolbox.ask_claude_code)["mode"],
+    ]  # fmt: skip
+    for kind in named:
+        literal = kind if get_origin(kind) is Literal else get_args(kind)[0]
+        assert set(get_args(literal)) == modes
+    assert set(offers.MODES) == cli._MODES.keys() == modes
+
+
 def test_each_mode_is_a_scope_of_its_own() -> None:
-    for mode in ("review", "plan", "edit", "full"):
+    for mode in get_args(agent.Mode):
         assert ClaudeCode.model_validate({"prompt": "x", "mode": mode}).scope == f"claude.{mode}"
     one = ClaudeCode(prompt="x")
     assert (one.scope, one.timeout, one.max_turns, one.max_budget_usd) == ("claude.review", 1_800, 30, 2)
