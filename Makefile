@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run doctor login test faults fuzz bench check format clean
+.PHONY: help run doctor login test faults fuzz conformance bench check format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -34,6 +34,9 @@ bench: $(VENV)/tests  ## measure against the bars and print the table; ONLY=rela
 
 fuzz: $(VENV)/tests  ## the long form of the git fuzz: two minutes of commands in a repository full of traps
 	FUZZ=long $(BIN)/python -m pytest tests/worker/actions/test_git_fuzz.py -s
+
+conformance: $(VENV)/tests  ## the MCP inspector and conformance suite against the relay; needs npm
+	@$(BIN)/python -m tests.conformance
 
 check: $(VENV)/tests  ## the fast half of `make test`: no tests are run
 	$(BIN)/ruff format --check .

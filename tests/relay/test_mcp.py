@@ -6,6 +6,8 @@ import asyncio
 import json
 import subprocess
 import sys
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +248,21 @@ def test_nonsense_is_the_callers_mistake(shared: Served, body: bytes, status: in
     assert answer.status_code == status, answer.text
     if status == 200:
         assert '"error"' in answer.text
+
+
+@pytest.mark.parametrize(("name", "status"), [("list_projects  ", 200), ("list_tasks", 400)])
+def test_blanks_round_the_value_of_a_header_do_not_count(shared: Served, name: str, status: int) -> None:
+    meta = {"protocolVersion": "2026-07-28", "clientCapabilities": {}}
+    named = {f"io.modelcontextprotocol/{one}": value for one, value in meta.items()}
+    call = {**LIST, "method": "tools/call", "params": {"name": "list_projects", "_meta": named}}
+    headers = {
+        "X-API-Key": API_KEY, "Content-Type": "application/json", "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": name,
+    }  # fmt: skip
+    # httpx refuses to send such a header.
+    with closing(HTTPConnection("127.0.0.1", shared.port, timeout=10)) as connection:
+        connection.request("POST", "/mcp", json.dumps(call), headers)
+        assert connection.getresponse().status == status
 
 
 def test_a_caller_may_knock_as_often_as_the_rate_limit_says(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from openapi_spec_validator import validate
 
 from relay import control, tasks, webhook
 from tests.chain import API_KEY, MACHINE_KEY
@@ -77,6 +78,10 @@ def test_every_refusal_is_one_that_is_described(relay: Served, key: str) -> None
                 assert answer.status_code == (403 if key == MACHINE_KEY else 401)
                 shown = operation["responses"][str(answer.status_code)]["content"]
                 assert list(shown) == [answer.headers["content-type"]]
+
+
+def test_the_description_is_one_by_the_standard(relay: Served) -> None:
+    validate(relay.http.get("/openapi.json").json())
 
 
 def test_every_reference_leads_somewhere(relay: Served) -> None:
