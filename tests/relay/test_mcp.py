@@ -256,7 +256,8 @@ def test_blanks_round_the_value_of_a_header_do_not_count(shared: Served, name: s
     named = {f"io.modelcontextprotocol/{one}": value for one, value in meta.items()}
     call = {**LIST, "method": "tools/call", "params": {"name": "list_projects", "_meta": named}}
     headers = {
-        "X-API-Key": API_KEY, "Content-Type": "application/json", "Accept": "application/json, text/event-stream",
+        "X-API-Key": API_KEY, "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
         "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": name,
     }  # fmt: skip
     # httpx refuses to send such a header.
