@@ -106,24 +106,12 @@ def test_a_command_in_the_docs_does_what_it_says(chain: Chain, block: Block, tmp
         more["PATH"] = f"{own_claude(tmp_path)}:{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"
     if "$TASK" in block.text:
         more["TASK"] = a_running_task(chain)
-    skip_what_is_not_built(chain, block)
     text = re.sub(rf"^make (?=(?:{'|'.join(SUITE)})\b)", "make --dry-run ", block.text, flags=re.MULTILINE)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", text], cwd=chain.folder, env=environment(chain, **more),
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-
-
-def skip_what_is_not_built(chain: Chain, block: Block) -> None:
-    """Pages may be ahead of the program, where they tell of a door that this relay does not have."""
-    for path in re.findall(r"curl .*\$RELAY(/[\w./-]+)", block.text):
-        answer = chain.get(chain.relay + path, {"X-API-Key": API_KEY})
-        if answer.status_code == 404 and not path.startswith("/tasks/"):
-            pytest.skip(f"this relay has no {path} yet")
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    if missing := set(re.findall(r"^make ([a-z]+)", block.text, re.MULTILINE)) - targets:
-        pytest.skip(f"the Makefile has no {missing} yet")
 
 
 def a_running_task(chain: Chain) -> str:
@@ -204,7 +192,7 @@ def anchors(page: Path) -> set[str]:
 
 def test_the_files_for_hosts_name_real_settings_and_start_the_relay() -> None:
     deploy = ROOT / "examples" / "deploy"
-    known = {name.upper() for name in RelaySettings.model_fields} | {"PYTHONUNBUFFERED", "PUBLIC_URL"}
+    known = {name.upper() for name in RelaySettings.model_fields} | {"PYTHONUNBUFFERED"}
     fly = tomllib.loads((deploy / "fly.toml").read_text())
     assert set(fly["env"]) <= known
     docker = (deploy / "Dockerfile").read_text()

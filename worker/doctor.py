@@ -28,7 +28,6 @@ from worker.policy import Policy, PolicyFile, Rejected
 from worker.process import CannotStart
 from worker.settings import ChainSettings
 
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _MARKER = f"doctor:{os.getpid()}-1"
 _COLOUR = {Level.OK: "\x1b[32m", Level.WARNING: "\x1b[33m", Level.PROBLEM: "\x1b[31m"}
 
@@ -86,7 +85,7 @@ def _examine(settings: ChainSettings | None) -> Iterator[Finding]:
 
 
 def _doors(settings: ChainSettings) -> str:
-    names = parse_keys(settings.api_key.get_secret_value(), "default").values()
+    names = {*parse_keys(settings.api_key.get_secret_value(), "default").values(), *links.signed_in(settings)}
     listed = checks.doors(links.used_doors(settings.sqlite_path), names)
     now = datetime.now(UTC)
     title = f"\nFront doors, as this machine saw them in the last {settings.retention_days:g} days:"
@@ -96,8 +95,9 @@ def _doors(settings: ChainSettings) -> str:
 def _files(settings: ChainSettings | None) -> Iterator[Finding]:
     paths = [Path(".env")]
     if settings:
-        paths += [settings.policy_path, settings.sqlite_path, settings.sqlite_path.with_suffix(".output")]
-        paths += [Path(settings.queue_url)]
+        beside = (".output", ".devices.db", ".viewer.db")
+        paths += [settings.policy_path, settings.sqlite_path, Path(settings.queue_url)]
+        paths += [settings.sqlite_path.with_suffix(suffix) for suffix in beside]
         paths += [settings.relay_sqlite_path] if settings.relay_is_here else []
     yield from checks.of_modes(
         {str(path): stat.S_IMODE(path.stat().st_mode) for path in paths if path.exists()}
@@ -114,7 +114,7 @@ def _files(settings: ChainSettings | None) -> Iterator[Finding]:
 
 
 def _judge_policy(policy: Policy, settings: ChainSettings) -> Iterator[Finding]:
-    is_public = not settings.relay_is_here or settings.host not in _LOOPBACK
+    is_public = settings.relay_is_public
     keys = parse_keys(settings.api_key.get_secret_value(), "default")
     callers = {*keys.values(), "github", *(door.name for door in links.used_doors(settings.sqlite_path))}
     # A relay elsewhere has its own list of keys.
@@ -122,6 +122,10 @@ def _judge_policy(policy: Policy, settings: ChainSettings) -> Iterator[Finding]:
         policy, is_public=is_public, callers=callers if settings.relay_is_here else None
     )
     yield from checks.of_keys(keys, is_public=is_public)
+    if settings.relay_is_here and is_public and settings.public_url is None:
+        yield warning(
+            "settings", "PUBLIC_URL is not set, so assistants are turned away at /mcp; docs/DEPLOY.md."
+        )
     for name, project in sorted(policy.projects.items()):
         if not Path(os.path.expanduser(project.path)).is_dir():  # noqa: PTH111 - must not raise
             yield problem("policy", f"The folder of {name}, {project.path}, is not there; put path right.")
@@ -141,10 +145,12 @@ def _programs(policy: Policy | None) -> Iterator[Finding]:
 
 def _claude() -> Finding:
     found = health.probe(_MARKER)
-    if found.problem:
+    if found.program is None or found.problem:
         return warning("claude", f"{found.problem}.")
-    login = "logged in" if found.is_logged_in else "it did not say whether it is logged in"
-    return ok("claude", f"Claude Code {found.version}, {login}, {found.program}.")
+    login = {True: ", logged in", None: ", which does not say whether it is logged in"}.get(
+        found.is_logged_in
+    )
+    return ok("claude", f"Claude Code {found.version}{login}: {found.program}.")
 
 
 def _ask(*argv: str) -> tuple[int | None, str]:

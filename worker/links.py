@@ -154,6 +154,15 @@ def _no_op(relay: _Relay, settings: ChainSettings, policy: Policy | None) -> Fin
     return checks.of_chain(task, seconds)
 
 
+def signed_in(settings: ChainSettings) -> list[str]:
+    """The assistants that can come in without a key, by their callers' names; empty when nobody tells."""
+    try:
+        status, found = _Relay(settings).call("GET", "/apps", settings.own_api_key)
+    except urllib3.exceptions.HTTPError:
+        return []
+    return [app["caller"] for app in found["apps"]] if status == HTTPStatus.OK else []
+
+
 def used_doors(records: Path) -> list[Door]:
     """Who came in, when last and how often, without the doctor itself; empty when that cannot be read."""
     asked = """SELECT caller, max(at), count(*) FROM (

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from relay.env import RelayAddress, parse_keys
+from relay.env import PublicAddress, RelayAddress, parse_keys
 from relay.protocol import NAME
 
 
@@ -75,6 +75,7 @@ class ChainSettings(Settings):
     machine_name: str = Field(default="laptop", pattern=NAME)
     relay_sqlite_path: Path = Path("relay.db")
     host: str = "127.0.0.1"
+    public_url: PublicAddress | None = None
     viewer_host: str = "127.0.0.1"
     viewer_port: int = Field(default=5001, ge=0, le=65_535)
 
@@ -98,6 +99,12 @@ class ChainSettings(Settings):
     def relay_is_here(self) -> bool:
         """Whether the relay is to run on this machine, beside the other three."""
         return urlsplit(self.relay_address).hostname in {"127.0.0.1", "localhost", "::1"}
+
+    @property
+    def relay_is_public(self) -> bool:
+        """Whether others than this machine can reach the relay, as far as the settings tell."""
+        is_local = self.relay_is_here and self.host in {"127.0.0.1", "localhost", "::1"}
+        return not is_local or self.public_url is not None
 
     @property
     def viewer_address(self) -> str:

@@ -6,9 +6,11 @@ import os
 import pty
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -99,6 +101,25 @@ def test_a_relay_that_is_down_is_named_and_the_rest_is_looked_at(chain: Chain) -
     assert f"No answer from http://127.0.0.1:{port} (" in sentence
     assert "refused" in sentence
     assert {"worker", "viewer", "git"} <= set(report.lines(Level.OK))
+
+
+def test_a_relay_that_the_world_can_reach_is_warned_about_what_would_run_unasked(chain: Chain) -> None:
+    report = Report(chain.folder, PUBLIC_URL="https://relay.example")
+    assert "any shell command in ai-webhook, unasked" in report.lines(Level.WARNING)["policy"]
+
+
+def test_an_app_that_signed_in_is_a_front_door(chain: Chain) -> None:
+    with closing(sqlite3.connect(chain.folder / "relay.db")) as relay, relay:
+        relay.execute(
+            "INSERT INTO apps (client_id, name, info, registered_at, caller, let_in_at)"
+            " VALUES ('x', 'Claude', '{}', 1, 'claude', 1)"
+        )
+        relay.execute(
+            "INSERT INTO tokens (digest, kind, client_id, caller, family, expires_at)"
+            " VALUES ('0', 'refresh', 'x', 'claude', 'f', 9e9)"
+        )
+    doors = Report(chain.folder).text.partition("Front doors")[2]
+    assert re.search(r"^  claude +never$", doors, re.MULTILINE), doors
 
 
 def test_something_else_at_the_address_of_the_relay_is_not_taken_for_it(chain: Chain) -> None:
