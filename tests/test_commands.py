@@ -19,6 +19,7 @@ import pytest
 from relay.settings import Settings as RelaySettings
 from tests.chain import API_KEY, ROOT, Chain, free_port, git, wait_until
 from tests.claude_cli import find_claude
+from worker.actions.claude_code.cli import INSTALL
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
@@ -168,11 +169,18 @@ def test_what_looks_like_json_or_toml_is() -> None:
             tomllib.loads(block.text)
 
 
-def test_every_make_target_in_the_text_is_there() -> None:
+def test_commands_in_the_middle_of_a_sentence_lead_somewhere() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    processes = set(re.findall(r"^([a-z]+):", (ROOT / "Procfile").read_text(), re.MULTILINE))
     for page in PAGES:
-        named = set(re.findall(r"`make ([a-z]+)[^`]*`", page.read_text()))
-        assert named <= targets, page
+        text = page.read_text()
+        assert set(re.findall(r"`make ([a-z]+)[^`]*`", text)) <= targets, page
+        for module in re.findall(r"`python -m ([\w.]+)[^`]*`", text):
+            path = ROOT / module.replace(".", "/")
+            assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+        for named in re.findall(r"`honcho start ?([a-z ]*)`", text):
+            assert set(named.split()) <= processes, page
+        assert set(re.findall(r"`(npm install -g [^`]*)`", text)) <= {INSTALL}, page
 
 
 def test_links_between_the_pages_lead_somewhere() -> None:

@@ -127,7 +127,7 @@ def of_keys(keys: Mapping[str, str], *, is_public: bool) -> Iterator[Finding]:
         yield warning(
             "keys",
             "A key of your public relay has no name; give every caller its own "
-            "(API_KEY=phone=…,laptop=…), so that one can be taken away.",
+            "(API_KEY=owner=…,phone=…), so that one can be taken away.",
         )
 
 

@@ -34,6 +34,14 @@ _COLOUR = {Level.OK: "\x1b[32m", Level.WARNING: "\x1b[33m", Level.PROBLEM: "\x1b
 
 def main() -> None:
     """Print what was found, line by line as it is found; exit status 1 when there is a problem."""
+    try:
+        sys.exit(_report())
+    except (BrokenPipeError, KeyboardInterrupt):
+        # Whoever listened has gone; Python would complain about that once more at its end.
+        os._exit(1)
+
+
+def _report() -> int:
     counts = dict.fromkeys(Level, 0)
     settings, first = _settings()
     for found in chain([first], _examine(settings)):
@@ -43,7 +51,7 @@ def main() -> None:
         _say(_doors(settings))
     problems, warnings = counts[Level.PROBLEM], counts[Level.WARNING]
     _say(f"\n{checks.count(problems, 'problem')}, {checks.count(warnings, 'warning')}.")
-    sys.exit(1 if problems else 0)
+    return 1 if problems else 0
 
 
 def _say(text: str) -> None:

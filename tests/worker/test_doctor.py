@@ -211,6 +211,15 @@ def test_without_settings_it_says_so_and_looks_at_what_it_can(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [], "it makes no file"
 
 
+def test_nobody_who_stops_listening_sees_a_traceback(tmp_path: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m worker.doctor | head -1", shell=True, cwd=tmp_path, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+
+
 def test_colour_is_for_terminals_only(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     done = subprocess.run(

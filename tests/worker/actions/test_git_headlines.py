@@ -125,6 +125,7 @@ STAT = " f | 2 +-\n g | 1 +\n 2 files changed, 2 insertions(+), 1 deletion(-)\n"
         ),
         ("stash", "stash@{0}: WIP on main: 0123456 x\n", "One entry in the stash."),
         ("grep", "a.py:1: x\nb.py:2: x\n", "Two matches."),
+        ("ls-files", "a\nb\n", "Two files."),
         ("add", "", None),
     ],
 )
@@ -175,6 +176,11 @@ hint: Updates were rejected because the remote contains work that you do
         ("", "fatal: Not possible to fast-forward, aborting.\n", "Not possible to fast-forward, aborting."),
         ("", "fatal: not a git repository (or any of the parents): .git\n", "Not a git repository."),
         ("", "fatal: bad revision 'nope'\n", "Bad revision 'nope'."),
+        (
+            "",
+            "There is no tracking information for the current branch.\nPlease specify one.\n",
+            "There is no tracking information for the current branch.",
+        ),
         ("", "something else\n", None),
     ],
 )

@@ -35,7 +35,9 @@ def complaint(stdout: str, stderr: str) -> str | None:
         return "Nothing is staged; add the changes first."
     # The first complaint is the cause; what follows are hints and consequences.
     found = re.search(r"^(?:fatal|error): (.{1,150}?)(?: \(|[.:]?$)", stderr, re.MULTILINE)
-    return f"{capital(found[1])}." if found else None
+    if found:
+        return f"{capital(found[1])}."
+    return next((line.strip()[:150] for line in stderr.splitlines() if re.match(r"[A-Z]\w* ", line)), None)
 
 
 def _status(stdout: str) -> str | None:
@@ -191,6 +193,11 @@ def _stash(stdout: str) -> str | None:
     return capital(f"{count(kept, 'entry', 'entries')} in the stash.") if kept else None
 
 
+def _files(stdout: str) -> str | None:
+    found = sum(1 for line in stdout.splitlines() if line.strip())
+    return capital(f"{count(found, 'file')}.") if found else None
+
+
 def _grep(stdout: str) -> str | None:
     found = sum(1 for line in stdout.splitlines() if line.strip())
     return capital(f"{count(found, 'match', 'matches')}.") if found else None
@@ -202,7 +209,7 @@ def _and(parts: list[str]) -> str:
 
 _BY_STDOUT: Mapping[str, Callable[[str], str | None]] = {
     "status": _status, "log": _log, "diff": _diff, "show": _diff, "commit": _commit, "merge": _merge,
-    "pull": _merge, "branch": _branch, "stash": _stash, "grep": _grep,
+    "pull": _merge, "branch": _branch, "stash": _stash, "grep": _grep, "ls-files": _files,
 }  # fmt: skip
 _BY_STDERR: Mapping[str, Callable[[str], str | None]] = {
     "push": _push, "fetch": _fetch, "switch": _switch, "checkout": _switch,
