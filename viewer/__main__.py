@@ -86,6 +86,10 @@ def _hide() -> None:
 def _invitation(settings: Settings) -> str:
     if marks.is_on_us(marks.marker_of(settings.sqlite_path)):
         sys.exit("A task cannot connect a browser; run this yourself, in a terminal on the machine.")
+    if not settings.devices_path.exists():
+        sys.exit(
+            f"There is no {settings.devices_path} here; start the viewer, or go to the folder where it runs."
+        )
     code = Devices(settings.devices_path).new_code()
     own = f"{settings.own_address(settings.viewer_port)}/login?code={code}"
     elsewhere = "".join(f"\n  Elsewhere     {origin}/login" for origin in settings.origins)

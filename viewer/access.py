@@ -54,14 +54,6 @@ def _origin(text: str) -> str:
     return f"{scheme}://{name}" + (f":{port}" if port and port != _USUAL_PORT[scheme] else "")
 
 
-def is_loopback(address: str) -> bool:
-    """Whether *address*, an IP address or `localhost`, is this machine itself."""
-    try:
-        return address == "localhost" or ip_address(address).is_loopback
-    except ValueError:
-        return False
-
-
 def origins_at(host: str | None, configured: Iterable[str] = ()) -> frozenset[str]:
     """The origins that our own pages have under this `Host`; none when it is no name of ours.
 
@@ -88,7 +80,14 @@ def is_local(peer: str | None, host: str, headers: Iterable[str]) -> bool:
     word of whoever asked them; but they say that they forward."""
     if any(name.lower() in _FORWARDED or name.lower().startswith("tailscale-") for name in headers):
         return False
-    return is_loopback(peer or "") and _OWN_HOST.fullmatch(host) is not None
+    return _is_loopback(peer) and _OWN_HOST.fullmatch(host) is not None
+
+
+def _is_loopback(address: str | None) -> bool:
+    try:
+        return address is not None and ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def may_change(method: str) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import timedelta
 
 import pytest
+import segno
 from flask import url_for
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -213,7 +215,8 @@ def test_a_code_for_a_device_is_made_by_a_button_only(
     assert answer.headers["Cache-Control"] == "no-store"
     code = re.search(r'<p class="code">(.{9})</p>', answer.text)
     assert code is not None
-    assert 'src="data:image/svg+xml' in answer.text
+    link = segno.make(f"https://laptop.example/login?code={code[1]}", error="m")
+    assert link.svg_data_uri(scale=8, border=3, light="#fff") in html.unescape(answer.text)
     assert sign_in(visitor, code[1]).status_code == 303
 
 

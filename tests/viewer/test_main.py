@@ -130,15 +130,21 @@ def login(root: Path, machine: Machine, **more: str) -> subprocess.CompletedProc
 def test_the_command_login_prints_a_link_and_a_code_that_work(
     root: Path, machine: Machine, tmp_path: Path
 ) -> None:
+    devices = Devices(tmp_path / "tasks.devices.db")
     shown = login(root, machine, VIEWER_ORIGINS="https://laptop.example")
     assert (shown.returncode, shown.stderr) == (0, "")
     link = re.search(r"http://127.0.0.1:5001/login\?code=(\S+)", shown.stdout)
     assert link
     assert f"Code          {link[1]}\n" in shown.stdout
     assert "https://laptop.example/login\n" in shown.stdout
-    devices = Devices(tmp_path / "tasks.devices.db")
     assert devices.find(devices.connect(link[1], address="x", name="x"))
     devices.close()
+
+
+def test_a_code_for_nobody_is_not_printed(root: Path, machine: Machine) -> None:
+    shown = login(root, machine)
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert "start the viewer, or go to the folder where it runs" in shown.stderr
 
 
 def test_a_task_gets_no_code(
