@@ -62,8 +62,23 @@ def started(checkout: Path) -> Iterator[Start]:
         start.stop()
 
 
-def test_the_printed_command_works_and_ctrl_c_leaves_no_process(checkout: Path, started: Start) -> None:
+def link_connects_a_browser_once(greeting: str) -> None:
+    link = re.search(r"See +(http://127\.0\.0\.1:\d+)/login\?code=(\S+)", greeting)
+    assert link is not None
+    viewer, code = link.groups()
+    with httpx.Client(base_url=viewer, headers={"Origin": viewer}, trust_env=False) as browser:
+        assert browser.post("/connect/forget").status_code == 403
+        page = browser.get("/login", params={"code": code})
+        assert "Connect this browser?" in page.text
+        assert browser.post("/login", data={"code": code}).status_code == 303
+        assert "Sign out" in browser.get("/connect").text
+        browser.cookies.clear()
+        assert browser.post("/login", data={"code": code}).status_code == 403
+
+
+def test_the_printed_command_and_link_work_and_ctrl_c_leaves_no_process(started: Start) -> None:
     greeting = started.greeting()
+    link_connects_a_browser_once(greeting)
     command = re.search(r"curl -sS .*?'\n", greeting, re.DOTALL)
     assert command is not None
     shown = subprocess.run(command[0], shell=True, capture_output=True, text=True, check=True, timeout=40)
@@ -74,20 +89,6 @@ def test_the_printed_command_works_and_ctrl_c_leaves_no_process(checkout: Path, 
     started.stop()
     assert started.process.returncode == 0
     wait_until(lambda: not any(map(is_alive, processes)), "every process is gone", 5)
-
-
-def test_the_printed_link_connects_a_browser_once(started: Start) -> None:
-    greeting = started.greeting()
-    link = re.search(r"See +(http://127\.0\.0\.1:\d+)/login\?code=(\S+)", greeting)
-    assert link is not None
-    viewer, code = link.groups()
-    with httpx.Client(base_url=viewer, headers={"Origin": viewer}, trust_env=False) as browser:
-        assert browser.post("/connect/forget").status_code == 403
-        page = browser.get("/login", params={"code": code})
-        assert "Connect this browser?" in page.text
-        assert browser.post("/login", data={"code": code}).status_code == 303
-        assert "Sign out" in browser.get("/connect").text
-    assert httpx.post(f"{viewer}/login", data={"code": code}, headers={"Origin": viewer}).status_code == 403
 
 
 def test_the_first_start_makes_private_files_and_the_second_leaves_them_alone(checkout: Path) -> None:

@@ -12,7 +12,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,7 +125,9 @@ class Devices:
             return None
         device = _device(*found[0])
         if now - device.seen_at.timestamp() > _SEEN_EVERY_S:
-            self._do("UPDATE devices SET seen_at = ? WHERE id = ?", now, device.id)
+            # A full disk keeps nobody from looking.
+            with suppress(sqlite3.OperationalError):
+                self._do("UPDATE devices SET seen_at = ? WHERE id = ?", now, device.id)
         return device
 
     def forget(self, number: int) -> None:

@@ -95,6 +95,15 @@ def test_it_is_seen_when_it_asks_and_forgotten_when_it_never_does(devices: Devic
     assert [one.seen_at for one in devices.all()] == [clock.time - timedelta(seconds=2)]
 
 
+def test_a_full_disk_keeps_nobody_out(devices: Devices, clock: Clock) -> None:
+    token = connect(devices, devices.new_code())
+    devices._do("PRAGMA query_only = 1")
+    clock.time += timedelta(minutes=5)
+    assert devices.find(token)
+    with pytest.raises(sqlite3.OperationalError):
+        devices.new_code()
+
+
 @pytest.mark.parametrize("token", [None, "", "x", "\udcff", "x" * 9000])
 def test_nobody_else_is_known(devices: Devices, token: str | None) -> None:
     assert devices.find(token) is None
