@@ -12,8 +12,9 @@ from viewer import access
 from viewer.devices import Device, Devices
 from viewer.settings import Settings
 
-_FOR_EVERYBODY = frozenset({"static", "connect.sign_in", "connect.let_in"})
-"""What an unconnected device may have: the sign-in page, and what that is drawn with."""
+_FOR_EVERYBODY = frozenset({"static", "pages.manifest", "connect.sign_in", "connect.let_in"})
+"""What an unconnected device may have: the sign-in page, and what that is drawn with. Browsers fetch the
+manifest without their cookie."""
 _FOR_READERS = frozenset({"pages.viewed"})
 """What whoever may look may post: that a result was looked at. Nothing is run, stopped or approved by it."""
 _UNKNOWN_NAME = (

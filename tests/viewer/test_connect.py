@@ -82,7 +82,7 @@ def test_from_elsewhere_nothing_can_be_read_without_signing_in(
     for path in ("/api/tasks", f"/api/task/{task.id}", "/live?rev=0", f"/t/{task.id}/live"):
         answer = visitor.get(path, headers=headers, environ_base={"REMOTE_ADDR": peer})
         assert (answer.status_code, set(answer.json)) == (403, {"error"}), path
-    for path in ("/login", "/static/viewer.css"):
+    for path in ("/login", "/static/viewer.css", "/manifest.webmanifest"):
         assert visitor.get(path, headers=headers, environ_base={"REMOTE_ADDR": peer}).status_code == 200, path
 
 
@@ -255,7 +255,7 @@ def test_every_post_that_there_is_needs_a_connected_browser(visitor: FlaskClient
         is_open = endpoint in {"connect.let_in", *guard._FOR_READERS}
         assert ("Connect this browser first" in answer.text) != is_open, endpoint
         assert visitor.post(address, headers={"Origin": "http://localhost:3000"}).status_code == 403
-    assert {"static", "connect.sign_in", "connect.let_in"} == guard._FOR_EVERYBODY
+    assert {"static", "pages.manifest", "connect.sign_in", "connect.let_in"} == guard._FOR_EVERYBODY
     assert {"pages.viewed"} == guard._FOR_READERS
 
 
