@@ -210,15 +210,6 @@ class Chain:
 
     def sign_in(self) -> None:
         """Connect this browser by the link that the viewer printed, unless it is connected."""
-        self.sign_in()
-        return self.press(f"/t/{task_id}/retry")
-
-    def press(self, path: str, fields: dict[str, str] | None = None) -> httpx.Response:
-        """What a form of the viewer sends."""
-        return self._http.post(f"{self.viewer}{path}", data=fields, headers={"Origin": self.viewer})
-
-    def sign_in(self) -> None:
-        """Connect this browser, unless it is connected."""
         if "ai_webhook" not in str(self._http.cookies):
             self.connect_browser(re.findall(r"login\?code=(\S+)", self.log("viewer"))[-1])
 
