@@ -29,7 +29,7 @@ PROGRAMS = re.compile(
     re.MULTILINE,
 )
 # What the suite itself is started by, or takes long: that they lead somewhere is all that is looked at.
-SUITE = {"test", "check", "format", "bench", "faults", "fuzz"}
+SUITE = {"test", "check", "format", "bench", "faults", "fuzz", "conformance"}
 
 
 @dataclass(frozen=True)
