@@ -71,10 +71,14 @@ def test_when_the_worker_dies_nothing_of_it_lives_on(chain: Chain, api: Api) -> 
     chain.start("worker")
     task = chain.final(["watch"])["watch"]
     assert task["reason"] == "interrupted"
-    session = re.findall(r"^session ([0-9a-f-]{36}) ", task["output"])
+    assert re.search(r"^session [0-9a-f-]{36} ", task["output"])
     api.plays(says("I go on."))
-    again = chain.command("claude_code", {"prompt": "Go on", "session": session[0]})
-    assert (again["status"], "Watch the note" in api.texts()) == ("completed", True)
+    chain.sign_in()
+    page = chain.get(f"{chain.viewer}/t/watch").text
+    following = press(chain, page, "follow-up", words="Go on").headers["Location"].removeprefix("/t/")
+    its = f"{chain.viewer}/api/task/{following}"
+    wait_until(lambda: chain.get(its).json()["status"] == "completed", "it goes on with one form")
+    assert "Watch the note" in api.texts()
 
 
 def asking(chain: Chain, api: Api, task_id: str) -> str:
@@ -89,11 +93,11 @@ def asking(chain: Chain, api: Api, task_id: str) -> str:
     )
 
 
-def press(chain: Chain, page: str, button: str) -> httpx.Response:
-    found = re.search(rf'<form method="post" action="([^"]+/{button})">(.*?)</form>', page, re.DOTALL)
+def press(chain: Chain, page: str, button: str, **words: str) -> httpx.Response:
+    found = re.search(rf'<form[^>]* action="([^"]+/{button})"[^>]*>(.*?)</form>', page, re.DOTALL)
     assert found
     fields = re.findall(r'name="([^"]+)" value="([^"]*)"', found[2])
-    return chain.press(found[1], {name: html.unescape(value) for name, value in fields})
+    return chain.press(found[1], {**{name: html.unescape(value) for name, value in fields}, **words})
 
 
 def test_the_relay_knows_which_claude_code_is_there_and_that_it_is_logged_in(chain: Chain) -> None:

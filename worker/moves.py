@@ -73,6 +73,13 @@ def finish(task: Task, status: Status, now: datetime, **values: Any) -> Task | N
     return _move(task.id, status, ended, "owner = ? AND attempt = ?", task.owner, task.attempt)
 
 
+def keep(task: Task, output_data: str) -> None:
+    """Write down what shall be known of the attempt that *task* shows if its worker dies."""
+    which = "id = ? AND attempt = ? AND owner = ? AND status = 'running'"
+    values = (output_data, task.id, task.attempt, task.owner)
+    _only(f"UPDATE tasks SET output_data = ? WHERE {which} RETURNING *", *values)  # noqa: S608 - our own words
+
+
 def cancel(task: Task, now: datetime) -> Task | None:
     """End a task that has not been started; None when it is not waiting any more."""
     waits = "status IN ('pending', 'awaiting_approval') AND attempt = ?"

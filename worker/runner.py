@@ -6,10 +6,12 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
 from relay.protocol import Reason, Status
 from worker import lanes, models, moves
@@ -117,6 +119,7 @@ class Runner:
                 redactor=self._redactor,
                 most_bytes=verdict.most_bytes,
                 ask=Asker(task, self._redactor, self._now, self._steady, self._patience_s).ask,
+                keep=partial(_keep, task),
             )
             return admission.action.run(job)
         except (Rejected, CannotStart) as refusal:
@@ -203,3 +206,9 @@ class Runner:
             with self._idle:
                 self._busy -= 1
                 self._idle.notify_all()
+
+
+def _keep(task: models.Task, output_data: Mapping[str, Any]) -> None:  # Any: JSON
+    # For the case that this worker dies; that it cannot be written now is no reason to stop.
+    with suppress(*models.STORE_ERRORS):
+        moves.keep(task, json.dumps(dict(output_data), ensure_ascii=False))

@@ -215,6 +215,22 @@ def test_every_running_task_is_interrupted_and_no_other(add: Add) -> None:
     assert moves.interrupt_running(LATER) == []
 
 
+def test_what_was_written_down_for_the_case_is_there_when_a_worker_dies(add: Add) -> None:
+    for name in ("dies", "ends"):
+        add(name)
+    dies, ends = (moves.claim(name, "me", NOW) for name in ("dies", "ends"))
+    assert dies is not None
+    assert ends is not None
+    for task in (dies, ends):
+        moves.keep(task, '{"session_id": "x"}')
+    moves.finish(ends, Status.COMPLETED, NOW, output_data='{"answer": "y"}')
+    moves.keep(ends, '{"session_id": "late"}')
+    moves.interrupt_running(NOW)
+    moves.keep(dies, '{"session_id": "late"}')
+    assert (get("dies").reason, get("dies").output_data) == (Reason.INTERRUPTED, '{"session_id": "x"}')
+    assert get("ends").output_data == '{"answer": "y"}'
+
+
 def test_running_again_keeps_what_was_and_begins_anew(add: Add) -> None:
     add("t")
     task = moves.claim("t", "me", NOW)

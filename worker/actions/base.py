@@ -90,6 +90,8 @@ class Job:
     """A program that prints more is stopped."""
     ask: Callable[[Request], Question] | None = None
     """Puts something to the machine's owner, in the viewer; None: there is nobody to ask."""
+    keep: Callable[[Mapping[str, Any]], None] = lambda _: None  # Any: JSON
+    """Writes down now what shall be known of the attempt when the worker dies; its outcome replaces it."""
 
     def run(
         self,

@@ -414,6 +414,19 @@ def test_it_can_be_stopped_and_the_session_is_known(
     assert not is_alive(child_of(program))
 
 
+def test_as_soon_as_there_is_a_session_it_is_written_down(fake: Fake, project: Path, tmp_path: Path) -> None:
+    kept: list[dict[str, Any]] = []
+    job = Job(
+        project, project, tmp_path / "log", "kept:1-1", lambda: False, keep=lambda one: kept.append(dict(one))
+    )
+    fake("sys.exit(1)")
+    ClaudeCode(prompt="x").run(job)
+    assert kept == []
+    fake("say(type='system', subtype='init', session_id='x', tools=[]); result()")
+    done = ClaudeCode(prompt="x").run(job)
+    assert kept == [{"session_id": done.output_data["session_id"], "mode": "review"}]
+
+
 def test_stopped_is_stopped_even_when_it_says_success(fake: Fake, ask: Ask, tmp_path: Path) -> None:
     script = (
         "signal.signal(signal.SIGINT, lambda *_: (result('Done!'), sys.exit(0))); text('Up'); time.sleep(300)"

@@ -33,12 +33,15 @@ class Watch:
         agent: Agent,
         job: Job,
         dialogue: Dialogue | None = None,
+        begun: Mapping[str, Any] | None = None,  # Any: JSON
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """*dialogue*: what it reads, when it may ask while it works."""
+        """*dialogue*: what it reads, when it may ask while it works. *begun*: what shall be known of it from
+        the moment on at which there is something to go on with."""
         self._agent = agent
         self._job = job
         self._requests = Requests(agent, job, dialogue) if dialogue else None
+        self._begun = begun
         self._now = now
         self._heard_at = now()
         self._told_s = 0.0
@@ -78,6 +81,8 @@ class Watch:
             return f"{self._requests.add(event)}\n"
         if self._requests and event.kind is Kind.WITHDRAWN:
             self._requests.withdraw(event.data["id"])
+        if self._begun and event.kind is Kind.SESSION:
+            self._job.keep(self._begun)
         self._remember(event)
         return _shown(event)
 

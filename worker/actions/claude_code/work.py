@@ -50,7 +50,7 @@ def _run(agent: Agent, program: Path, ask: Ask, job: Job, timeout: float) -> tup
     with notes.handed_over(job) as path:
         call = agent.command(program, ask, path)
         dialogue = Dialogue(call.stdin) if call.is_dialogue else None
-        watch = Watch(agent, job, dialogue)
+        watch = Watch(agent, job, dialogue, {"session_id": ask.session, "mode": ask.mode})
         stdin = dialogue or call.stdin
         manners = Manners(stdin=stdin, translate=watch.hear, farewell=call.farewell)
         running = replace(job, stop=watch.stop)
