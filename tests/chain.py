@@ -98,7 +98,7 @@ class Chain:
         (self.folder / ".env").write_text("".join(lines))
         (self.folder / "policy.toml").write_text(
             f'version = 1\n[projects.ai-webhook]\npath = "{self.project}"\n'
-            'git = "write"\nshell = "full"\nclaude = ["review", "ask"]\nparallel = true\n'
+            'git = "write"\nshell = "full"\nclaude = ["review", "ask", "edit"]\nparallel = true\n'
         )
 
     def start(self, *parts: str) -> None:

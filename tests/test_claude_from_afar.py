@@ -81,6 +81,30 @@ def test_when_the_worker_dies_nothing_of_it_lives_on(chain: Chain, api: Api) -> 
     assert "Watch the note" in api.texts()
 
 
+def test_on_a_branch_of_its_own_it_holds_up_nobody_and_nothing_is_lost_when_the_worker_dies(
+    chain: Chain, api: Api
+) -> None:
+    policy = chain.folder / "policy.toml"
+    policy.write_text(policy.read_text().replace("parallel = true\n", ""))
+    api.plays(
+        uses("Write", file_path="half.txt", content="half of it\n"),
+        uses("Bash", command="tail -f docs/note.txt"),
+        says("Done."),
+    )
+    apart = {"prompt": "Mend it", "mode": "edit", "isolation": "worktree"}
+    chain.command("claude_code", apart, task_id="mend", wait=0)
+    wait_until(lambda: "▸ Bash tail" in chain.task("mend")["output"], "it works")
+    assert chain.command("shell", {"command": "ls"})["status"] == "completed"
+    chain.kill("worker")
+    chain.start("worker")
+    assert chain.final(["mend"])["mend"]["reason"] == "interrupted"
+    row = chain.get(f"{chain.viewer}/api/task/mend").json()
+    shown = {"command": ["git", "show", f"agent/{row['output_data']['session_id'][:8]}:half.txt"]}
+    assert chain.command("git", shown)["output"] == "half of it\n"
+    assert not (chain.project / "half.txt").exists()
+    assert list((chain.folder / "tasks.output" / "worktrees").iterdir()) == []
+
+
 def asking(chain: Chain, api: Api, task_id: str) -> str:
     """Let it ask for a file to be written; the page of the task, with its question."""
     chain.sign_in()

@@ -125,7 +125,8 @@ def recover(output_dir: Path, marker: str) -> None:
 
 
 def _shelf(output_dir: Path) -> Path:
-    return output_dir / "worktrees"
+    # The records are usually beside the worker, and git runs elsewhere.
+    return output_dir.absolute() / "worktrees"
 
 
 def _begin(git: _Git, top: Path, folder: Path, ask: Ask) -> _Tree:
