@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -148,12 +148,13 @@ def run_of(row: models.Task | models.Attempt) -> Run:
 
 def card(task: models.Task) -> Card:
     """What *task* shows everywhere."""
-    run = run_of(task)
+    run, asks = run_of(task), requests.first_line(task)
+    if asks:
+        run = replace(run, state=words.STATES[Status.AWAITING_APPROVAL])
     command = words.plain(task.preview[:_TEXT_CHARS])
     if (rest := len(task.preview) - _TEXT_CHARS) > 0:
         command += f"\n[{rest} more characters]"
-    headline = records.result(task).get("headline")
-    headline = headline or requests.first_line(task)
+    headline = records.result(task).get("headline") or asks
     said = run.error or (words.plain(str(headline)) if headline else None)
     # Without a title the command is the title already.
     line = said or (command if task.title else None)

@@ -86,6 +86,7 @@ def test_what_a_running_task_asks_is_allowed_with_one_tap(page: Page, machine: M
     asks = page.get_by_role("region", name="May it use Bash now?")
     expect(asks).to_contain_text("make <b>it</b>")
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    expect(page.locator("main > .facts .state")).to_have_text("Needs your OK")
     asks.get_by_role("button", name="Allow").click()
     expect(asks).to_have_count(0)
     assert questions.Question.get_by_id(number).answer == "yes"

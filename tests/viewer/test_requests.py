@@ -32,7 +32,10 @@ def test_all_of_it_is_shown_safely(client: FlaskClient, machine: Machine) -> Non
     assert html.escape(content.replace("\u202e", "\N{REPLACEMENT CHARACTER}")) in page
     for words in ("/a/&lt;b&gt;", "It is outside", ">2</pre>", "Waits until", ">Stop<"):
         assert words in page
-    assert "Asks you: Write" in client.get("/").text
+    assert "<title>Needs your OK \N{EN DASH} Mend it" in page
+    the_list = client.get("/").text
+    assert "Asks you: Write" in the_list
+    assert '<a class="card asks' in the_list
 
 
 @pytest.mark.parametrize(("button", "word"), [("allow", "yes"), ("deny", "no")])

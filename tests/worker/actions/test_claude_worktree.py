@@ -99,6 +99,28 @@ def test_what_cannot_be_committed_is_not_taken_away(
     assert (data["files_changed"], left.exists()) == (["made"], False)
 
 
+def test_a_repository_that_it_made_inside_is_not_taken_away(fake: Fake, ask: Ask, tmp_path: Path) -> None:
+    inner = "-c user.name=A -c user.email=a@example.invalid commit -q --allow-empty -m x"
+    fake(f"os.system('git init -q inner && cd inner && touch work && git add . && git {inner}'); result()")
+    data = ask(mode="edit", isolation="worktree").output_data
+    left = tmp_path / "worktrees" / data["session_id"]
+    assert (left / "inner" / "work").exists()
+    assert (data["branch"] is None, data["files_changed"]) == (False, None)
+
+
+def test_a_work_tree_of_another_repository_is_not_used(
+    fake: Fake, ask: Ask, project: Path, tmp_path: Path
+) -> None:
+    fake("os.mkdir(open('.git').read().split()[1] + '/index.lock'); open('x', 'w').close(); result()")
+    session = ask(mode="edit", isolation="worktree").output_data["session_id"]
+    shutil.rmtree(project / ".git")
+    git(project, "init", "-q")
+    git(project, "commit", "-q", "--allow-empty", "-m", "another")
+    refusal = ask(mode="edit", isolation="worktree", session=session)
+    assert "is in the way, with work of another repository" in refusal
+    assert (tmp_path / "worktrees" / session / "x").exists()
+
+
 @pytest.fixture
 def cut_off(project: Path, records: Path) -> Iterator[Path]:
     """The work tree of a worker that was killed in the middle."""

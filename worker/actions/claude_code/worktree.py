@@ -139,6 +139,8 @@ def _begin(git: _Git, top: Path, folder: Path, ask: Ask) -> _Tree:
         start = _name(ask.earlier)
     base = git("rev-parse", "--verify", f"{start}^{{commit}}").stdout.strip()
     tree = _Tree(str(top), name, base, not exists, _message(ask))
+    if folder.exists() and _data(git, folder) is None:
+        raise Rejected(f"{folder} is in the way, with work of another repository; look at it, then delete it")
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     _note(folder).write_text(json.dumps(asdict(tree)), encoding="utf-8")
     if folder.exists():
@@ -187,7 +189,9 @@ def _is_committed(job: Job, git: _Git, tree: _Tree, folder: Path) -> bool:
     inside("add", "-A")
     inside("commit", "-q", "--no-verify", "-m", tree.message)
     left = inside("status", "--porcelain")
-    return left.returncode == 0 and not left.stdout.strip()
+    # Of a repository inside it git keeps the name of a commit, and nothing of what is in it.
+    inner = " 160000 " in inside("diff", "--raw", tree.base, "HEAD").stdout
+    return left.returncode == 0 and not left.stdout.strip() and not inner
 
 
 def _data(git: _Git, folder: Path) -> Path | None:
