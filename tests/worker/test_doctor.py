@@ -138,9 +138,9 @@ def test_a_key_that_the_relay_does_not_take_is_named_and_never_shown(chain: Chai
 @pytest.mark.parametrize(
     ("logged_in", "level", "words"),
     [
-        ("true", Level.OK, "Claude Code 2.1.331, logged in, "),
+        ("true", Level.OK, "Claude Code 2.1.331, logged in: "),
         ("false", Level.WARNING, "Claude Code is not logged in on this machine; run claude there once"),
-        ("", Level.OK, "it did not say whether it is logged in"),
+        ("", Level.OK, "which does not say whether it is logged in"),
     ],
 )
 def test_claude_code_is_asked_whether_it_is_logged_in(
