@@ -120,18 +120,19 @@ def hears():
 """
 
 
-def test_where_nobody_can_be_asked_and_for_what_is_too_long_the_answer_is_no(
-    fake: Fake, ask: Ask, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("content", ["'y' * 2_000", "eval('[' * 90 + ']' * 90)"], ids=["long", "deep"])
+def test_where_nobody_can_be_asked_and_for_what_cannot_be_shown_the_answer_is_no(
+    fake: Fake, ask: Ask, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
     monkeypatch.setattr(requests, "MAX_ASKED_CHARS", 1_000)
     fake(
-        f"{ASKS}\nwants('a', 'Write', file_path='x', content='y' * 2_000)\nsaid = hears()\n"
+        f"{ASKS}\nwants('a', 'Write', file_path='x', content={content})\nsaid = hears()\n"
         "result(said['request_id'] + said['response']['behavior'] + said['response']['message'])"
     )
     assert "nobody here who could be asked" in ask(mode="ask").output_data["answer"]
     person = Person(Answer.YES)
     done = ask(mode="ask", person=person)
-    assert done.output_data["answer"].startswith("adenyThis is longer than")
+    assert done.output_data["answer"].startswith("adenyThis has more than")
     assert person.asked == []
 
 

@@ -12,13 +12,17 @@ from worker.manners import Dialogue
 MAX_ASKED_CHARS = 50_000
 """What is longer is not asked: nobody should allow on a phone what they cannot look through."""
 
+_MOST_LEVELS = 20
+
 _REFUSALS: Mapping[Answer, tuple[str, str]] = {
     Answer.NO: ("  ✗ denied", "The owner of this machine said no."),
     Answer.NONE: ("  ✗ nobody answered, which is a no", "Nobody answered in time, and that is a no."),
 }
 """What the log says, and what the assistant is told."""
-_TOO_LONG = f"This is longer than {MAX_ASKED_CHARS} characters, too long to be shown to somebody on a phone. "
-_TOO_LONG += "Do it in smaller steps."
+_TOO_LONG = (
+    f"This has more than {MAX_ASKED_CHARS} characters, or lists within lists within lists: too much to be "
+)
+_TOO_LONG += "shown to somebody on a phone. Do it in smaller steps."
 _NOBODY = "There is nobody here who could be asked."
 
 
@@ -39,7 +43,7 @@ class Requests:
     def add(self, event: Event) -> str:
         """An ASKS; what the log says to that."""
         tool, params, why = (event.data[name] for name in ("tool", "params", "why"))
-        if self._job.ask is None or len(json.dumps(params, ensure_ascii=False)) > MAX_ASKED_CHARS:
+        if self._job.ask is None or not _can_be_shown(params):
             refusal = _NOBODY if self._job.ask is None else _TOO_LONG
             self._dialogue.say(self._agent.reply(event, refusal))
             return f"  ✗ {refusal}"
@@ -72,3 +76,12 @@ class Requests:
             question.withdraw()
         self._open = []
         self._dialogue.end()
+
+
+def _can_be_shown(params: object) -> bool:
+    return _is_flat(params, _MOST_LEVELS) and len(json.dumps(params, ensure_ascii=False)) <= MAX_ASKED_CHARS
+
+
+def _is_flat(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_is_flat(one, levels - 1) for one in inner)
