@@ -25,7 +25,7 @@ _NOW = {
     Status.RUNNING: "It is still running.",
     Status.CANCELLED: "It was cancelled.",
 }
-_ASKS = "It waits for somebody to allow this on the machine:"
+_ASKS = "It waits for somebody to allow this on the machine"
 # What the error says better than we could from the reason.
 _SAYS_WHY = frozenset({Reason.REJECTED, Reason.EXPIRED, Reason.ERROR})
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -78,7 +78,7 @@ def spoken(
         first = f"Done in {_duration(seconds)}." if seconds is not None else "Done."
         return _told(first, headline)
     if status is Status.RUNNING and headline:
-        return _told(_ASKS, headline)
+        return _ended(_told(f"{_ASKS}:", headline))
     if status is not Status.FAILED or reason is None:
         return _NOW.get(status, "It failed.")
     first = _BECAUSE[reason]

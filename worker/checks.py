@@ -164,6 +164,21 @@ def of_machine(machines: Sequence[Mapping[str, Any]], name: str) -> Finding:
     )
 
 
+def of_door(status: int, address: str) -> Finding | None:
+    """What `/mcp` at *address* said to us; None when this relay has none."""
+    if status == HTTPStatus.NOT_FOUND:
+        return None
+    if status == HTTPStatus.MISDIRECTED_REQUEST:
+        return warning(
+            "door",
+            f"Assistants are turned away at {address}/mcp, because the relay does not know this address: "
+            f"set PUBLIC_URL={address} there.",
+        )
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return problem("door", f"{address}/mcp answers with {status}; the relay's log says why.")
+    return ok("door", f"Assistants can come in at {address}/mcp.")
+
+
 def of_chain(task: Mapping[str, Any], seconds: float) -> Finding:
     """*task*: the relay's view of the no-op, *seconds* after it was posted."""
     took = f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} seconds"

@@ -69,6 +69,8 @@ def examine(settings: ChainSettings, policy: Policy | None) -> Iterator[Finding]
         )
         links = list(_keys_and_machine(relay, settings))
         yield from links
+        if settings.relay_is_public:
+            yield from _door(relay, settings)
         if is_working and all(link.level is not Level.PROBLEM for link in links):
             yield _no_op(relay, settings, policy)
         else:
@@ -128,6 +130,13 @@ def _keys_and_machine(relay: _Relay, settings: ChainSettings) -> Iterator[Findin
         if not refusal:
             yield ok("keys", "The relay takes API_KEY and MACHINE_KEY.")
         yield checks.of_machine(machines["machines"], settings.own_name)
+
+
+def _door(relay: _Relay, settings: ChainSettings) -> Iterator[Finding]:
+    # Nothing is asked there: who called by a wrong name hears that first.
+    status, _ = relay.call("POST", "/mcp", settings.own_api_key, {})
+    if found := checks.of_door(status, settings.relay_address):
+        yield found
 
 
 def _no_op(relay: _Relay, settings: ChainSettings, policy: Policy | None) -> Finding:

@@ -175,6 +175,7 @@ NO_WRITE = "Project x does not allow git.write; it allows git.read. Change it in
             spoken(Status.RUNNING, headline="Write /home/me/a.txt"),
             "It waits for somebody to allow this on the machine: Write a.txt.",
         ),
+        (spoken(Status.RUNNING, headline=":"), "It waits for somebody to allow this on the machine."),
         (spoken(Status.AWAITING_APPROVAL), "It needs your OK first: open the viewer."),
     ],
 )

@@ -106,6 +106,7 @@ def test_a_relay_that_is_down_is_named_and_the_rest_is_looked_at(chain: Chain) -
 def test_a_relay_that_the_world_can_reach_is_warned_about_what_would_run_unasked(chain: Chain) -> None:
     report = Report(chain.folder, PUBLIC_URL="https://relay.example")
     assert "any shell command in ai-webhook, unasked" in report.lines(Level.WARNING)["policy"]
+    assert report.lines(Level.OK)["door"] == f"Assistants can come in at {chain.relay}/mcp."
 
 
 def test_an_app_that_signed_in_is_a_front_door(chain: Chain) -> None:
@@ -265,6 +266,17 @@ def test_a_key_without_a_name_at_a_public_relay_is_a_warning() -> None:
     keys = {"a" * 16: "default", "b" * 16: "phone"}
     assert len(list(checks.of_keys(keys, is_public=True))) == 1
     assert list(checks.of_keys(keys, is_public=False)) == []
+
+
+def test_a_relay_that_does_not_know_its_address_turns_assistants_away() -> None:
+    found = checks.of_door(421, "https://relay.example")
+    assert found is not None
+    assert found.level is Level.WARNING
+    assert "set PUBLIC_URL=https://relay.example there" in found.text
+    assert checks.of_door(404, "https://relay.example") is None
+    broken = checks.of_door(502, "https://relay.example")
+    assert broken is not None
+    assert broken.level is Level.PROBLEM
 
 
 TASK = {"status": "completed", "reason": None, "error": None, "waiting_for": None}
