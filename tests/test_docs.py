@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -14,6 +15,7 @@ from relay.errors import Code, table
 from relay.protocol import Command, Reason, Status
 from relay.settings import Settings as RelaySettings
 from relay.tasks import TaskView
+from relay.tools import Toolbox
 from viewer.settings import Settings as ViewerSettings
 from worker import actions
 from worker.actions.base import Action, Job
@@ -104,3 +106,11 @@ def test_every_action_has_a_sentence_and_explains_every_parameter() -> None:
         assert action.__doc__, action
         missing = [name for name, field in action.model_fields.items() if not field.description]
         assert missing == [], action
+
+
+@pytest.mark.parametrize("page", ["CLAUDE_SETUP.md", "CHATGPT_SETUP.md"])
+def test_the_tools_that_a_page_calls_harmless_are_those_that_change_nothing(root: Path, page: str) -> None:
+    toolbox: Any = Toolbox(None)  # type: ignore[arg-type]  # only their descriptions are looked at
+    harmless = {tool.name for tool in toolbox.all() if tool.changes is False}
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", (root / "docs" / page).read_text()))
+    assert named & {tool.name for tool in toolbox.all()} == harmless
