@@ -45,6 +45,7 @@ def make_connect(devices: Devices, settings: Settings) -> Blueprint:
     pages.get("/login")(sign_in)
     pages.add_url_rule("/login", "let_in", _let_in(devices, settings), methods=["POST"])
     pages.add_url_rule("/connect", "phone", lambda: _phone(devices, settings))
+    pages.add_url_rule("/connect/live", "live", lambda: {"latest": _latest(devices)})
     pages.add_url_rule("/connect/code", "code", lambda: _code(devices, settings), methods=["POST"])
     pages.add_url_rule("/connect/forget", "forget", lambda: _forget(devices, settings), methods=["POST"])
     return pages
@@ -119,7 +120,13 @@ def _code(devices: Devices, settings: Settings) -> Response:
     picture = segno.make(f"{address}/login?code={code}", error="m").svg_data_uri(
         scale=8, border=3, light="#fff"
     )
-    return _unkept(render_template("code.html", address=address, code=code, picture=picture))
+    page = {"address": address, "code": code, "picture": picture, "latest": _latest(devices)}
+    return _unkept(render_template("code.html", **page))
+
+
+def _latest(devices: Devices) -> int:
+    """Grows with each device that is connected."""
+    return max((one.id for one in devices.all()), default=0)
 
 
 def _forget(devices: Devices, settings: Settings) -> Response:

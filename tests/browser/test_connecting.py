@@ -109,6 +109,17 @@ def test_another_device_sees_nothing_until_it_scans_and_nothing_once_it_is_forgo
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+def test_the_page_with_the_code_shows_who_came_in(page: Page, devices: Devices) -> None:
+    page.goto(f"/login?code={devices.new_code()}")
+    page.get_by_role("button", name="Connect this browser").click()
+    page.goto("/connect")
+    page.get_by_role("button", name="Connect a device").click()
+    code = page.locator("p.code").inner_text()
+    devices.connect(code, address="192.168.1.7", name="Safari on iPhone")
+    expect(page.get_by_text("Safari on iPhone")).to_be_in_viewport()
+    expect(page).to_have_url("/connect#connected")
+
+
 def test_an_open_page_asks_to_sign_in_when_its_device_is_forgotten(
     page: Page, machine: Machine, devices: Devices, allowed: list[str], elsewhere: str
 ) -> None:
