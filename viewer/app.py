@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
-from flask import Flask, Response, request, url_for
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
 from relay.protocol import TASK_ID
-from viewer import access, api, connect, errors, guard, views, words
+from viewer import access, api, assets, connect, errors, guard, views, words
 from viewer.desk import Desk
 from viewer.devices import Devices
 from viewer.settings import Settings
@@ -24,8 +22,6 @@ MAX_REQUEST_BYTES = 64 * 1024
 """The largest request body; forms here have a few words."""
 
 VERSION = "0.1.0"
-
-_YEAR_S = 31_536_000
 
 
 class TaskIdConverter(BaseConverter):
@@ -56,7 +52,7 @@ def create_app(
         percent=words.percent,
         size=words.size,
     )
-    app.jinja_env.globals["asset"] = _make_asset(Path(__file__).parent / "static")
+    app.jinja_env.globals["asset"] = assets.add_to(app)
     app.extensions["desk"] = Desk(inbox, now)
     app.context_processor(lambda: {"desk": app.extensions["desk"], "version_of_us": VERSION})
     app.register_blueprint(views.make_pages(inbox))
@@ -74,15 +70,8 @@ def create_app(
 
 def _add_headers(response: Response) -> Response:
     response.headers.update(access.headers_at(guard.own_origins()))
-    if request.endpoint == "static" and "v" in request.args and response.status_code == 200:  # noqa: PLR2004
-        # Also spares the 304, after which waitress closes the connection.
-        response.headers["Cache-Control"] = f"private, max-age={_YEAR_S}, immutable"
+    if assets.is_kept() and response.status_code == 200:  # noqa: PLR2004
+        response.headers["Cache-Control"] = assets.FOR_GOOD
     else:
         response.headers.setdefault("Cache-Control", access.PAGE_CACHE)
     return response
-
-
-def _make_asset(folder: Path) -> Callable[[str], str]:
-    """The address of a static file, which changes with what is in it, so that browsers may keep it."""
-    versions = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in folder.iterdir()}
-    return lambda name: url_for("static", filename=name, v=versions[name])

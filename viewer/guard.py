@@ -8,11 +8,11 @@ from flask import abort, g, redirect, request, url_for
 from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response
 
-from viewer import access
+from viewer import access, assets
 from viewer.devices import Device, Devices
 from viewer.settings import Settings
 
-_FOR_EVERYBODY = frozenset({"static", "pages.manifest", "connect.sign_in", "connect.let_in"})
+_FOR_EVERYBODY = assets.ENDPOINTS | {"static", "pages.manifest", "connect.sign_in", "connect.let_in"}
 """What an unconnected device may have: the sign-in page, and what that is drawn with. Browsers fetch the
 manifest without their cookie."""
 _FOR_READERS = frozenset({"pages.viewed"})

@@ -81,39 +81,27 @@ def changed_after(rev: int, limit: int) -> list[Changed]:
 
 
 class Ran(NamedTuple):
-    """An ended task, as far as statistics go."""
+    """An ended task, as far as statistics go. Times are seconds since 1970."""
 
     action: str
     status: str
     attempt: int
     preview: str
-    created_at: datetime
-    ended_at: datetime
-    seconds: float | None  #: None when it never started
-    waited: float | None
+    created_at: float
+    started_at: float | None
+    ended_at: float
     was_asked: bool
     was_approved: bool
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran; None when it never did."""
+        return None if self.started_at is None else self.ended_at - self.started_at
 
 
 def ran(since: datetime | None) -> list[Ran]:
     """Every task that has ended, or ended after *since*. Reads the whole table: not for polls."""
-    return [
-        Ran(
-            action,
-            status,
-            attempt,
-            preview,
-            _time(created),
-            _time(ended),
-            seconds,
-            waited,
-            was_asked=bool(asked),
-            was_approved=bool(approved),
-        )
-        for action, status, attempt, preview, created, ended, seconds, waited, asked, approved in _rows(
-            _RAN, _text(since)
-        )
-    ]
+    return [Ran._make(row) for row in _rows(_RAN, _text(since))]
 
 
 def asked_since(since: datetime | None) -> int:
@@ -219,10 +207,10 @@ _CHANGED = f"""SELECT seq, rev, status, action_type, title, substr(preview, 1, 2
 coalesce(substr({_in_result("stdout")}, -1000), '') || ' ' ||
 coalesce(substr({_in_result("stderr")}, -500), '')
 FROM tasks WHERE rev > ? ORDER BY rev LIMIT ?"""  # noqa: S608 - our own words
-_RAN = """SELECT action_type, status, attempt, substr(preview, 1, 40), created_at, completed_at,
-(julianday(completed_at) - julianday(started_at)) * 86400,
-(julianday(started_at) - julianday(created_at)) * 86400,
-approval IS NOT NULL, approved IS NOT NULL FROM tasks WHERE completed_at >= ?"""
+_UNIX = "(julianday({}) - 2440587.5) * 86400"
+_RAN = f"""SELECT action_type, status, attempt, substr(preview, 1, 40), {_UNIX.format("created_at")},
+{_UNIX.format("started_at")}, {_UNIX.format("completed_at")}, approval IS NOT NULL, approved IS NOT NULL
+FROM tasks WHERE completed_at >= ?"""  # noqa: S608 - our own words
 
 
 def _rows(text: str, *values: object) -> list[Any]:  # Any: whatever the columns hold
@@ -235,7 +223,3 @@ def _column(text: str, *values: object) -> list[int]:
 
 def _text(at: datetime | None) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f") if at else ""
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)

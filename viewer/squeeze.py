@@ -7,9 +7,11 @@ from functools import lru_cache
 
 from flask import Response, request
 
+from viewer import assets
+
 _LEAST_BYTES = 600
 _WORTH_IT = ("text/", "application/json", "application/manifest+json", "image/svg+xml")
-_QUICK, _THOROUGH = 4, 9
+_QUICK, _THOROUGH = 5, 9
 
 
 def squeeze(response: Response) -> Response:
@@ -17,7 +19,7 @@ def squeeze(response: Response) -> Response:
     is_download = response.headers.get("Content-Disposition", "").startswith("attachment")
     if is_download or not response.content_type.startswith(_WORTH_IT):
         return response
-    is_asset = request.endpoint == "static" and "v" in request.args
+    is_asset = assets.is_kept()
     if response.status_code != 200 or (response.is_streamed and not is_asset):  # noqa: PLR2004
         return response
     response.vary.add("Accept-Encoding")

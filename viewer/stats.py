@@ -110,10 +110,11 @@ def count(period: str, seen: Seen, now: datetime) -> Stats:
     ran = records.ran(since)
     good, bad = _number(ran, Status.COMPLETED), _number(ran, Status.FAILED)
     times = sorted(one.seconds for one in ran if one.seconds is not None)
-    countable = sum(one.ended_at >= seen.since for one in ran)
+    counting_since = seen.since.timestamp()
+    countable = sum(one.ended_at >= counting_since for one in ran)
     delays = seen.delays(max(since or seen.since, seen.since).isoformat(" "))
     retried = [one for one in ran if one.attempt > 1]
-    hours = Counter(one.created_at.astimezone().hour for one in ran)
+    hours = Counter(time.localtime(one.created_at).tm_hour for one in ran)
     approvals = [one for one in ran if one.was_asked]
     return Stats(
         asked=records.asked_since(since),
@@ -122,7 +123,7 @@ def count(period: str, seen: Seen, now: datetime) -> Stats:
         succeeded=_share(good, good + bad),
         typical_s=_middle(times),
         average_s=sum(times) / len(times) if times else None,
-        waited_s=_middle([one.waited for one in ran if one.waited is not None]),
+        waited_s=_middle([one.started_at - one.created_at for one in ran if one.started_at is not None]),
         opened=_share(min(len(delays), countable), countable),
         opened_after_s=_middle([after for after, _ in delays]),
         on_phone=_share(sum(through == "phone" for _, through in delays), len(delays)),
@@ -142,7 +143,7 @@ def _bars(ran: Sequence[Ran], since: datetime | None, now: datetime) -> list[Bar
     """Equal stretches of whole days, the last of which ends today."""
     days: dict[date, Counter[str]] = defaultdict(Counter)
     for one in ran:
-        days[one.ended_at.astimezone().date()][one.status] += 1
+        days[date(*time.localtime(one.ended_at)[:3])][one.status] += 1
     today = now.astimezone().date()
     first = since.astimezone().date() + timedelta(days=1) if since else min(days, default=today)
     step = math.ceil(((today - first).days + 1) / _MOST_BARS)

@@ -16,7 +16,7 @@ from tests.bench.proc import Neighbours
 from tests.bench.table import Row, table
 from tests.conftest import OWN
 
-SECTIONS = ("relay", "worker", "chain", "backlog")
+SECTIONS = ("relay", "worker", "chain", "backlog", "viewer")
 
 
 def main() -> None:

@@ -113,6 +113,27 @@ def confirmation(machine: Machine) -> str:
     return f"{failed(machine)}/retry"
 
 
+def answer(machine: Machine) -> str:
+    text = (
+        "# Done\n\n| File | Change |\n| - | - |\n| `"
+        + "x" * 90
+        + "` | **much** |\n\n1. see [link](https://x.example) for more\n\n"
+    )
+    text += "> quoted\n\n```\n" + "y" * 300 + "\n```\n\n" + "z" * 200
+    return f"/t/{machine.ended(title='Ask', output_data={'answer': text}).id}"
+
+
+def all_again(machine: Machine) -> str:
+    for number in range(3):
+        machine.ended(f"make {'x' * 300}{number}", title="Say it", returncode=1, error="e" * 300)
+    return "/retry?status=failed"
+
+
+def stats(machine: Machine) -> str:
+    everything(machine)
+    return "/stats"
+
+
 def events(machine: Machine) -> str:
     machine.event("github.push", {"ref": "refs/heads/main", "long": "x" * 20_000})
     machine.event("llm_conversation_insight", {"text": "hello"})
@@ -124,6 +145,11 @@ PAGES = {
     "the list further back": earlier,
     "a new machine": lambda machine: "/",
     "a filter without a match": nothing_matches,
+    "a search without a match": lambda machine: nothing_matches(machine) + "&q=" + "zebra" * 30,
+    "the question whether to run all again": all_again,
+    "an answer": answer,
+    "stats": stats,
+    "no stats": lambda machine: "/stats?days=7",
     "a failed task": failed,
     "a finished task in colour": done,
     "a running task": running,
@@ -160,6 +186,14 @@ def test_nothing_sticks_out_and_everybody_can_use_it(
 def test_the_dialog_is_for_everybody_too(page: Page, machine: Machine, check: Callable[[], None]) -> None:
     page.goto(failed(machine))
     page.get_by_role("link", name="Run again").click()
+    check()
+
+
+def test_the_card_of_keys_is_for_everybody_too(
+    page: Page, machine: Machine, check: Callable[[], None]
+) -> None:
+    page.goto("/")
+    page.keyboard.press("?")
     check()
 
 

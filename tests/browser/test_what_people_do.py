@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -75,6 +77,141 @@ def test_everything_works_without_javascript(page: Page, machine: Machine) -> No
     assert machine.current(task.id).status == "pending"
     page.get_by_role("link", name="Tasks").last.click()
     expect(page.get_by_role("heading", name="Now")).to_be_visible()
+    page.get_by_role("searchbox").fill("else")
+    page.get_by_role("button", name="Search").click()
+    expect(page).to_have_url("/?q=else")
+    expect(page.get_by_role("link", name="Something else")).to_be_visible()
+    expect(page.get_by_role("link", name="Make it")).to_have_count(0)
+    page.goto("/stats")
+    expect(page.get_by_text("As a table")).to_be_visible()
+
+
+def test_a_search_follows_what_is_typed_and_stays_in_the_address(page: Page, machine: Machine) -> None:
+    machine.ended("make zebra", title="Stripes")
+    machine.ended(title="Dots", returncode=1)
+    page.goto("/?action=shell")
+    field = page.get_by_role("searchbox", name="Search title, command, output")
+    page.keyboard.press("/")
+    expect(field).to_be_focused()
+    page.keyboard.type("zeb")
+    expect(page.get_by_role("link", name="Dots")).to_have_count(0)
+    expect(page.get_by_role("heading", name="Found")).to_be_visible()
+    expect(page).to_have_url("/?q=zeb&action=shell")
+    expect(field).to_be_focused()
+    expect(field).to_have_value("zeb")
+    # What is found is news like everything else.
+    machine.ended("echo zebu", title="More stripes")
+    expect(page.get_by_role("link", name="More stripes")).to_be_visible()
+    page.get_by_role("link", name="Failed").click()
+    expect(page.get_by_text("No task matches “zeb” with status “Failed”")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("searchbox")).to_have_value("zeb")
+    page.get_by_role("searchbox").fill("")
+    expect(page.get_by_role("link", name="Dots")).to_be_visible()
+
+
+@pytest.mark.parametrize("device", ["laptop"])
+def test_keys_move_open_go_back_and_ask(page: Page, machine: Machine) -> None:
+    for number in range(3):
+        machine.ended(title=f"number {number}", returncode=1)
+    page.goto("/")
+    for key in ("j", "j", "k", "j"):
+        page.keyboard.press(key)
+    expect(page.get_by_role("link", name="number 1")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="number 1")).to_be_visible()
+    page.keyboard.press("r")
+    expect(page.get_by_role("dialog", name="Run this again?")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("u")
+    expect(page.get_by_role("link", name="number 1")).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("searchbox").press_sequentially("jr?")
+    expect(page.get_by_role("searchbox")).to_have_value("jr?")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_text("Nothing matches")).to_be_visible()
+
+
+def test_all_failed_tasks_run_again_after_a_look_at_their_commands(page: Page, machine: Machine) -> None:
+    failed = [machine.ended(f"make {n}", title=f"Make {n}", returncode=1) for n in range(3)]
+    machine.ended(title="fine")
+    page.goto("/?status=failed")
+    page.get_by_role("link", name="Run all 3 again").click()
+    expect(page.get_by_text("make 2", exact=True)).to_be_visible()
+    # Meanwhile somebody else does one of them.
+    machine.inbox.retry(failed[0].id)
+    page.get_by_role("button", name="Run 3 again").click()
+    expect(page.get_by_role("heading", name="2 of 3 run again")).to_be_visible()
+    expect(page.get_by_role("link", name="Make 0")).to_contain_text("It was run again already")
+    page.get_by_role("link", name="See what is going on").click()
+    expect(page.get_by_role("link", name=re.compile(r"^Make \d"))).to_have_count(3)
+    assert {machine.current(task.id).attempt for task in failed} == {2}
+
+
+def test_stop_approve_and_decline_are_one_tap(page: Page, machine: Machine) -> None:
+    running = machine.started(title="Test it")
+    page.goto(f"/t/{running.id}")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    assert models.is_stop_asked(running)
+    machine.end(running, status="cancelled")
+    expect(page.locator("main > .facts .state")).to_have_text("Cancelled")
+    yes, no = machine.needs_ok(title="Push it", command="git push"), machine.needs_ok()
+    page.goto("/")
+    expect(page).to_have_title("(2) Tasks · ai-webhook")
+    page.get_by_role("link", name="Push it").click()
+    expect(page.get_by_text("git push", exact=True).first).to_be_visible()
+    page.get_by_role("button", name="Approve").click()
+    expect(page.locator("main > .facts .state")).to_have_text("Queued")
+    page.goto(f"/t/{no.id}")
+    page.get_by_role("button", name="Decline").click()
+    expect(page.get_by_text("You declined it")).to_be_visible()
+    assert machine.current(yes.id).approved
+
+
+def test_a_result_is_new_until_its_page_was_in_sight_for_a_second(page: Page, machine: Machine) -> None:
+    task = machine.ended(title="Look at me")
+    page.clock.install()
+    page.goto("/")
+    expect(page.get_by_text("new", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Look at me").click()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(900)
+    assert not [url for url in asked if "/viewed" in url]
+    with page.expect_response(f"**/t/{task.id}/viewed"):
+        page.clock.run_for(200)
+    page.go_back()
+    page.clock.run_for(4000)
+    expect(page.get_by_text("new", exact=True)).to_be_hidden()
+
+
+@pytest.mark.parametrize("device", ["laptop"])
+def test_an_answer_is_read_and_copied_as_it_was_written(page: Page, machine: Machine) -> None:
+    text = "It **works**.\n\n```py\nx < 1\n```\n"
+    page.goto(f"/t/{machine.ended(output_data={'answer': text}).id}")
+    expect(page.locator(".prose strong")).to_have_text("works")
+    page.get_by_role("button", name="Copy answer").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == text
+
+
+def test_a_line_of_a_megabyte_is_usable(page: Page, machine: Machine) -> None:
+    task = machine.started()
+    machine.prints(task, "x" * 1_000_000 + "the end")
+    page.goto(f"/t/{task.id}")
+    expect(page.get_by_text("the end")).to_be_attached()
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    machine.prints(task, " and more\n")
+    machine.end(task)
+    expect(page.locator("main > .facts .state")).to_have_text("Done")
+    assert (
+        page.get_by_role("region", name="Output", exact=True)
+        .evaluate("log => log.textContent")
+        .endswith("the end and more\n")
+    )
 
 
 @pytest.mark.parametrize("javascript", [True, False])

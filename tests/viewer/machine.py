@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,10 @@ class Machine:
             table.delete().execute()
         for log in models.output_dir().glob("*.log"):
             log.unlink()
+        own = sqlite3.connect(models.output_dir().with_suffix(".viewer.db"))
+        with own:
+            own.execute("DELETE FROM seen")
+        own.close()
         # Not the same records any more, for whoever remembers something about them.
         models.Boot.update(origin=models.Boot.origin + 0.001).execute()
 

@@ -40,7 +40,7 @@ def test_a_cold_list_fits_in_fifteen_kilobytes(client: FlaskClient, machine: Mac
         *re.findall(r'"(/static/icon-[^"]+)"', page.text)
     }
     sizes = {path: len(client.get(path, headers=ASKED).data) for path in ("/", *assets)}
-    assert len(assets) == 6
+    assert len(assets) == 3
     assert sum(sizes.values()) <= 15 * 1024, sizes
 
 

@@ -12,7 +12,9 @@ document.addEventListener("input", (event) => {
   typing = setTimeout(() => {
     const form = new FormData(field.form);
     const query = new URLSearchParams([...form].filter(([, value]) => value.trim()));
-    history.replaceState(null, "", query.size ? `${field.form.action}?${query}` : field.form.action);
+    // Not form.action: a field has that name.
+    const place = field.form.getAttribute("action");
+    history.replaceState(null, "", query.size ? `${place}?${query}` : place);
     refresh().catch(() => schedule(0));
   }, 120);
 });
