@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run doctor login test faults fuzz conformance bench check format clean
+.PHONY: help run doctor login test faults fuzz conformance bench screens check format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -31,6 +31,9 @@ faults: $(VENV)/tests  ## the long form of the fault tests: half an hour of kill
 
 bench: $(VENV)/tests  ## measure against the bars and print the table; ONLY=relay picks sections
 	@$(BIN)/python -m tests.bench $(ONLY)
+
+screens: $(VENV)/tests  ## make the pictures of the viewer in docs/screens/ anew
+	@$(BIN)/python -m tests.screens
 
 fuzz: $(VENV)/tests  ## the long form of the git fuzz: two minutes of commands in a repository full of traps
 	FUZZ=long $(BIN)/python -m pytest tests/worker/actions/test_git_fuzz.py -s

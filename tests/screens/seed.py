@@ -9,6 +9,8 @@ from typing import Any
 
 from relay.protocol import Reason, Status
 from tests.viewer.machine import Machine
+from viewer.own import OwnFile
+from viewer.seen import Seen
 from worker import models, moves
 
 ANSWER = """## The `timezone` test passes now
@@ -73,6 +75,7 @@ Fields = dict[str, Any]
 def seed(machine: Machine, now: datetime) -> dict[str, str]:
     """Fill the records as if it were *now*. Returns the ids of the tasks that are worth a look."""
     _month(machine, now)
+    _looked_at(now)
     minutes = iter((150, 94, 71, 52, 38, 21, 12, 4, 3, 1))
 
     def add(task_id: str, action: str, title: str, preview: str, **more: Any) -> str:
@@ -219,6 +222,28 @@ def _add(  # noqa: PLR0917 - it reads as a row
             started_at=asked - timedelta(minutes=5), completed_at=asked - timedelta(minutes=4.5),
         )  # fmt: skip
     return task.id
+
+
+def _looked_at(now: datetime) -> None:
+    """What its owner has opened so far: most of it, mostly on the phone and soon."""
+    dice, moment = random.Random(3), Clock(now)
+    own = OwnFile(models.output_dir().with_suffix(".viewer.db"))
+    own.mark("since", (now - timedelta(days=31)).isoformat())
+    seen = Seen(own, moment)
+    for task in models.Task.run("SELECT * FROM tasks ORDER BY seq"):
+        moment.time = task.completed_at + timedelta(seconds=dice.lognormvariate(4.6, 0.9))
+        if dice.random() < 0.72:
+            seen.look(task, "phone" if dice.random() < 0.7 else "laptop")
+
+
+class Clock:
+    """A time that stands still until it is moved."""
+
+    def __init__(self, at: datetime) -> None:
+        self.time = at
+
+    def __call__(self) -> datetime:
+        return self.time
 
 
 _USUAL = (
