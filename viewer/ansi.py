@@ -91,11 +91,11 @@ def _render_line(line: str, style: Style) -> tuple[str, Style]:
     # Most lines are plain; this makes them ten times as fast.
     if not _CONTROL.search(line):
         return _span(line, style), style
-    overwritten, _, line = line.rstrip("\r").rpartition("\r")
-    *_, (_, before) = _runs(overwritten, style)
+    if "\r" in line:
+        overwritten, _, line = line.rstrip("\r").rpartition("\r")
+        *_, (_, style) = _runs(overwritten, style)
     parts = []
-    style = before
-    for text, after in _runs(line, before):
+    for text, after in _runs(line, style):
         parts.append(_span(text, style))
         style = after
     return "".join(parts), style

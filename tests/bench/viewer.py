@@ -18,7 +18,7 @@ from statistics import median
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.bench import pollers
+from tests.bench import pollers, proc
 from tests.bench.folder import folder
 from tests.bench.table import Row, percentile
 from tests.browser.conftest import FLAGS, system_chromium
@@ -42,10 +42,10 @@ def measure() -> Iterator[Row]:
         _fill()
         running = machine.started(title="Print something")
         long = machine.ended(title="A long story", printed=MEGABYTE[: 2**20])
-        with _viewer(place, machine) as port:
-            yield from _pages(port)
+        with _viewer(place, machine) as (port, pid):
+            yield from _pages(port, pid)
             yield from _browser(f"http://127.0.0.1:{port}", machine, running, long)
-            yield from _many(port, running)
+            yield from _many(port, pid, running)
         machine.close()
 
 
@@ -83,8 +83,8 @@ def _fill() -> None:
 
 
 @contextmanager
-def _viewer(place: Path, machine: Machine) -> Iterator[int]:
-    """A viewer of its own, with its default threads, whose index has taken in everything."""
+def _viewer(place: Path, machine: Machine) -> Iterator[tuple[int, int]]:
+    """Port and process of a viewer with its default threads, whose index has taken in everything."""
     log = place / "viewer.log"
     environment = {**os.environ, **machine.environment, "VIEWER_PORT": "0", "PYTHONPATH": str(ROOT)}
     with log.open("wb") as sink:
@@ -98,7 +98,7 @@ def _viewer(place: Path, machine: Machine) -> Iterator[int]:
         wait_until(
             lambda: b"still being read" not in asker.ask("/?q=zebra")[1], "the index is ready", 120, look=1
         )
-        yield port
+        yield port, process.pid
     finally:
         end(process)
 
@@ -124,7 +124,7 @@ class _Asker:
         return [self.ask(paths[n % len(paths)], packed=True)[0] for n in range(times)]
 
 
-def _pages(port: int) -> Iterator[Row]:
+def _pages(port: int, pid: int) -> Iterator[Row]:
     asker = _Asker(port)
     page = asker.ask("/")[1].decode()
     assets = {*re.findall(r'(?:href|src)="(/static/[^"]+)"', page)}
@@ -135,6 +135,10 @@ def _pages(port: int) -> Iterator[Row]:
     lists = asker.many("/", "/?status=failed", "/?action=git", "/?status=failed&action=git", "/?before=1000")
     yield Row(f"viewer: list of {TASKS:,} tasks, p50".replace(",", " "), median(lists), "ms", 5)
     yield Row("viewer: the same, p95", percentile(lists, 0.95), "ms")
+    # What a busy machine does not change.
+    used = proc.cpu_seconds(pid)
+    asker.many("/", times=200)
+    yield Row("viewer: the same, processor time", (proc.cpu_seconds(pid) - used) * 5, "ms")
     found = asker.many(*(f"/?q={words.replace(' ', '+')}" for words in SEARCHES))
     yield Row("viewer: search, p50", median(found), "ms", 25)
     yield Row("viewer: the same, p95", percentile(found, 0.95), "ms")
@@ -205,13 +209,16 @@ def _lags(page: Page, url: str, machine: Machine, running: models.Task) -> list[
     return [float(seen[str(number)]) - at for number, at in written.items()][5:]
 
 
-def _many(port: int, running: models.Task) -> Iterator[Row]:
+def _many(port: int, pid: int, running: models.Task) -> Iterator[Row]:
     asker = _Asker(port)
     live = f"/t/{running.id}/live?rev={running.rev}&attempt=1"
     news = json.loads(asker.ask(live)[1])
     quiet = f"{live}&from={news['from']}&seen={news['seen']}&sgr={news['sgr']}"
     paths = [quiet, "/live?version=" + _version(asker.ask("/")[1].decode())]
+    used = proc.cpu_seconds(pid)
     taken = pollers.run(port, paths, pages=PAGES, every=EVERY_S, seconds=POLL_S)
     what = f"viewer: {PAGES} open pages, {len(taken) / POLL_S:.0f} polls/s"
+    cost = (proc.cpu_seconds(pid) - used) * 1_000 / len(taken)
     yield Row(f"{what}, p50", percentile(taken, 0.5), "ms")
     yield Row(f"{what}, p95", percentile(taken, 0.95), "ms", 100)
+    yield Row("viewer: the same, processor time of a poll", cost, "ms")

@@ -198,6 +198,20 @@ def test_an_answer_is_read_and_copied_as_it_was_written(page: Page, machine: Mac
     assert page.evaluate("navigator.clipboard.readText()") == text
 
 
+def test_on_paper_a_task_is_whole_and_black_on_white(page: Page, machine: Machine) -> None:
+    text = "".join(f"\x1b[33mline {n}\x1b[0m\n" for n in range(200))
+    result = {"answer": "It `works`\n\n```\nx\n```", "returncode": 1}
+    page.goto(f"/t/{machine.ended(returncode=1, printed=text, output_data=result).id}")
+    page.emulate_media(media="print", color_scheme="dark")
+    log = page.get_by_role("region", name="Output", exact=True)
+    assert log.evaluate("log => log.scrollHeight <= log.clientHeight + 1")
+    for part in (".log", ".prose pre"):
+        colours = "part => [getComputedStyle(part).backgroundColor, getComputedStyle(part).color]"
+        assert page.locator(part).evaluate(colours) == ["rgb(255, 255, 255)", "rgb(0, 0, 0)"]
+    assert page.locator(".answer").evaluate("it => getComputedStyle(it).color") == "rgb(0, 0, 0)"
+    expect(page.get_by_role("button")).to_have_count(0)
+
+
 def test_a_line_of_a_megabyte_is_usable(page: Page, machine: Machine) -> None:
     task = machine.started()
     machine.prints(task, "x" * 1_000_000 + "the end")
