@@ -53,19 +53,9 @@ def test_with_everything_up_it_sends_a_command_through_the_chain_and_finds_no_pr
     report = Report(chain.folder)
     assert (report.status, report.lines(Level.PROBLEM)) == (0, {}), report.text
     fine = report.lines(Level.OK)
-    assert {
-        "settings",
-        "files",
-        "policy",
-        "git",
-        "relay",
-        "keys",
-        "machine",
-        "worker",
-        "viewer",
-        "chain",
-    } <= set(fine)
-    assert re.search(r"came back in \d+ ms", fine["chain"])
+    assert {"settings", "files", "policy", "git", "relay", "keys", "machine", "worker", "viewer"} <= set(fine)
+    # On a machine with much to do it may be slow, which is a warning.
+    assert re.search(r"^(ok|warning) +chain +A command .* came back in \d", report.text, re.MULTILINE)
     doors = report.text.partition("Front doors")[2]
     assert re.search(r"^  phone +just now +1 time$", doors, re.MULTILINE), "its own command does not count"
     assert "\x1b" not in report.text
