@@ -36,21 +36,24 @@ class Asker:
     ) -> None:
         """*task* as it was claimed. *now* is for what people read, *steady* for the deadline."""
         self._task = task
-        self._clean = redactor.clean_json
+        self._redactor = redactor
         self._now = now
         self._steady = steady
         self._patience = timedelta(seconds=patience_s)
 
     def ask(self, request: Request) -> Question:
         """Put *request* to the owner. Where it cannot be written down nobody can say yes."""
-        lapses_at = self._steady() + self._patience
+        lapses_at, clean = self._steady() + self._patience, self._redactor.clean
+        # Only known secrets are taken out of what is shown to be allowed: `PASSWORD=a;rm -rf ~` must not be
+        # shown as `PASSWORD=[redacted]`.
+        shown = self._redactor.clean_json(dict(request.params), self._redactor.clean_known)
         try:
             number = moves.ask(
                 self._task,
-                tool=self._clean(request.tool),
-                line=self._clean(request.line),
-                params=json.dumps(self._clean(dict(request.params)), ensure_ascii=False),
-                why=self._clean(request.why),
+                tool=clean(request.tool),
+                line=clean(request.line),
+                params=json.dumps(shown, ensure_ascii=False),
+                why=clean(request.why),
                 fingerprint=_fingerprint(self._task, request),
                 asked_at=self._now(),
                 lapses_at=lapses_at,

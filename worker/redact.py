@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heapreplace
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -79,13 +79,20 @@ class Redactor:
         stream = self.stream()
         return stream.feed(text) + stream.end()
 
-    def clean_json(self, value: Any) -> Any:  # Any: JSON
-        """*value* with every text in it cleaned, at whatever depth."""
+    def clean_known(self, text: str) -> str:
+        """*text* without known secrets only. For what a person says yes to: behind the shape of a secret
+        anything can be hidden, behind a known one nothing."""
+        known = _Known(self._needles)
+        return known.take(text) + known.take("", last=True)
+
+    def clean_json(self, value: Any, clean: Callable[[str], str] | None = None) -> Any:  # Any: JSON
+        """*value* with every text in it cleaned (by *clean*, if given), at whatever depth."""
+        clean = clean or self.clean
         if isinstance(value, str):
-            return self.clean(value)
+            return clean(value)
         if isinstance(value, Mapping):
-            return {key: self.clean_json(one) for key, one in value.items()}
-        return [self.clean_json(one) for one in value] if isinstance(value, list | tuple) else value
+            return {key: self.clean_json(one, clean) for key, one in value.items()}
+        return [self.clean_json(one, clean) for one in value] if isinstance(value, list | tuple) else value
 
     def stream(self) -> Stream:
         """For one stream of output; two streams must not share one."""

@@ -169,6 +169,16 @@ def test_no_secret_and_nothing_odd_is_written_down(ask: Callable[..., Question],
     assert kept.fingerprint == asking._fingerprint(task, Request("Bash", "", params))
 
 
+def test_nothing_that_would_be_done_is_hidden_behind_the_look_of_a_secret(
+    ask: Callable[..., Question],
+) -> None:
+    command = "PASSWORD=abc;rm${IFS}-rf${IFS}~ make"
+    assert "rm" not in Redactor([]).clean(command)
+    ask(Request("Bash", command, {"command": command}, ""))
+    assert json.loads(row().params) == {"command": command}
+    assert "rm" not in row().line
+
+
 def test_where_it_cannot_be_written_down_the_answer_is_no(
     ask: Callable[..., Question], monkeypatch: pytest.MonkeyPatch
 ) -> None:
