@@ -95,7 +95,6 @@ def test_it_can_be_stopped_while_it_asks(ask: Ask, api: Api, project: Path, tmp_
     person = Person()
     done = ask(mode="ask", person=person, stop=lambda: "waits for Allow" in log(tmp_path))
     assert (done.status, done.output_data["ended"]) == (Status.CANCELLED, "stopped")
-    assert done.output_data["cost_usd"] is not None, "it left by itself"
     assert person.withdrawn == ["Write made.txt"]
     assert not (project / "made.txt").exists()
 
@@ -134,6 +133,13 @@ def test_where_nobody_can_be_asked_and_for_what_cannot_be_shown_the_answer_is_no
     done = ask(mode="ask", person=person)
     assert done.output_data["answer"].startswith("adenyThis has more than")
     assert person.asked == []
+
+
+def test_what_it_asked_when_it_died_is_not_asked_any_more(fake: Fake, ask: Ask) -> None:
+    fake(f"{ASKS}\nwants('a', 'Write', file_path='x')\nos.kill(os.getpid(), 9)")
+    person = Person()
+    done = ask(mode="ask", person=person)
+    assert (done.status, person.withdrawn) == (Status.FAILED, ["Write x"])
 
 
 def test_a_long_prompt_and_a_long_yes_get_through(fake: Fake, ask: Ask) -> None:

@@ -75,6 +75,11 @@ class Watch:
         self.has_lingered = self._is_done and silent > LINGER_S
         return self.has_lingered
 
+    def end(self) -> None:
+        """It is gone; whatever it asked last, nobody waits for the answer."""
+        if self._requests:
+            self._requests.end()
+
     def _take(self, event: Event) -> str:
         """Remember an event, or deal with what it asks; what the log says."""
         if self._requests and event.kind is Kind.ASKS:
@@ -90,8 +95,7 @@ class Watch:
         if event.kind is Kind.RESULT:
             self.results.append(event.data)
             self._is_done = True
-            if self._requests:
-                self._requests.end()
+            self.end()
         elif event.kind is Kind.DENIED:
             if event.text not in self.denied and len(self.denied) < _MOST_DENIED:
                 self.denied.append(event.text)

@@ -54,7 +54,10 @@ def _run(agent: Agent, program: Path, ask: Ask, job: Job, timeout: float) -> tup
         stdin = dialogue or call.stdin
         manners = Manners(stdin=stdin, translate=watch.hear, farewell=call.farewell)
         running = replace(job, stop=watch.stop)
-        return watch, running.run(call.argv, timeout=timeout, env=call.env, manners=manners)
+        try:
+            return watch, running.run(call.argv, timeout=timeout, env=call.env, manners=manners)
+        finally:
+            watch.end()
 
 
 def _outcome(verdict: Verdict, watch: Watch, completed: Completed, ask: Ask, timeout: float) -> Outcome:
