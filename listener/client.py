@@ -19,12 +19,11 @@ from listener.door import Inbox
 from listener.frames import Broken, answers, read, receive
 from listener.settings import Settings
 from listener.sleep import LOOK_S, SleepDetector
+from relay.announced import Announced
 from relay.protocol import (
     HEARTBEAT_S,
     MAX_FRAME_BYTES,
     Ack,
-    Agent,
-    AnnouncedProject,
     Announcement,
     CloseCode,
     Heartbeat,
@@ -69,7 +68,7 @@ class Client:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="inbox")
         self._inbox: Inbox
         self._heard = asyncio.Event()
-        self._announced: tuple[list[AnnouncedProject], list[Agent]] = ([], [])
+        self._announced: Announced
         self._told = False
 
     async def run(self) -> None:
@@ -121,8 +120,15 @@ class Client:
                     watcher.cancel()
 
     async def _greet(self, connection: ClientConnection) -> None:
-        self._announced = projects, agents = await self._on_thread(self._look)
-        hello = Hello(machine=self._settings.machine_name, version=VERSION, projects=projects, agents=agents)
+        self._announced = told = await self._on_thread(self._inbox.announced)
+        name = self._settings.machine_name
+        hello = Hello(
+            machine=name,
+            version=VERSION,
+            projects=told.projects,
+            actions=told.actions,
+            agents=told.agents,
+        )
         await connection.send(hello.model_dump_json())
         async with asyncio.timeout(ANSWER_S):
             welcome = read(await connection.recv())
@@ -210,16 +216,13 @@ class Client:
     async def _watch_itself(self, connection: ClientConnection) -> None:
         while True:
             await asyncio.sleep(ANNOUNCE_S)
-            found = await self._on_thread(self._look)
-            if found != self._announced:
-                self._announced = projects, agents = found
+            told = await self._on_thread(self._inbox.announced)
+            if told != self._announced:
+                self._announced = told
                 try:
-                    await connection.send(Announcement(projects=projects, agents=agents).model_dump_json())
+                    await connection.send(Announcement.model_validate(told.model_dump()).model_dump_json())
                 except ConnectionClosed:
                     return
-
-    def _look(self) -> tuple[list[AnnouncedProject], list[Agent]]:
-        return self._inbox.projects(), self._inbox.agents()
 
     async def _tell(self, machine: str, *, is_open: bool) -> None:
         self._told = is_open

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from relay.protocol import Agent, AnnouncedProject, Webhook
+from relay.announced import Announced
+from relay.protocol import Webhook
 from worker.inbox import Unacceptable
 
 
@@ -18,11 +19,8 @@ class Inbox(Protocol):
     def load(self) -> tuple[int, int]:
         """How many tasks run, and how many wait for a free worker."""
 
-    def projects(self) -> list[AnnouncedProject]:
-        """What may be asked for here, as the policy says it now."""
-
-    def agents(self) -> list[Agent]:
-        """The assistants that can be called here, as far as somebody has looked."""
+    def announced(self) -> Announced:
+        """What may be asked for here, as the policy says it now, and which assistants can be called."""
 
     def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
         """Leave word for people whether there is a session with the relay."""

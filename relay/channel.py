@@ -10,13 +10,13 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import TypeAdapter, ValidationError
 
 from relay import endings, store
+from relay.announced import Announced
 from relay.delivery import ACK_S, ENVELOPE_BYTES, Window, envelope
 from relay.errors import Problem
 from relay.hub import Relay, Session
 from relay.protocol import (
     MAX_FRAME_BYTES,
     Ack,
-    AnnouncedProject,
     Announcement,
     CloseCode,
     Heartbeat,
@@ -119,15 +119,16 @@ class _Talk:
         self._version, self._most_bytes = hello.version, hello.max_message - ENVELOPE_BYTES
         self._session.agents = hello.agents
         if hello.projects is not None:
-            await self._announce(hello.projects)
+            told = Announced(projects=hello.projects, actions=hello.actions, agents=hello.agents)
+            await self._announce(told)
         waiting = await self._settle()
         log.info("%s connected (version %s); %d waiting.", self._session.machine, hello.version, waiting)
         await self._say(Welcome(machine=self._session.machine, waiting=waiting).model_dump_json())
 
-    async def _announce(self, projects: list[AnnouncedProject]) -> None:
+    async def _announce(self, told: Announced) -> None:
         machine = self._session.machine
-        await self._relay.writer.run(store.announce, machine, projects)
-        self._relay.hub.announced[machine] = projects
+        await self._relay.writer.run(store.announce, machine, told)
+        self._relay.hub.announced[machine] = told
 
     async def _settle(self) -> int:
         """End what can never be sent. Returns how much waits then."""
@@ -176,7 +177,8 @@ class _Talk:
                     await self._relay.writer.run(store.seen, self._session.machine, self._version, now)
                 case Announcement() as news:
                     self._session.agents = news.agents
-                    await self._announce(news.projects)
+                    told = Announced(projects=news.projects, actions=news.actions, agents=news.agents)
+                    await self._announce(told)
                 case Hello():
                     raise Goodbye(CloseCode.PROTOCOL_ERROR, "hello came twice")
 

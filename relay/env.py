@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator
 
-from relay.protocol import NAME
+from relay.names import NAME
 
 MIN_KEY_CHARS = 16
 

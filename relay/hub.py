@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from relay.announced import Agent, Announced
 from relay.auth import Doors
-from relay.protocol import Agent, AnnouncedProject
 from relay.settings import Settings
 from relay.writer import Writer
 
@@ -41,7 +41,7 @@ class Hub:
         self.clock = clock
         self._sessions: dict[str, Session] = {}
         self._heard: dict[str, float] = {}
-        self.announced: dict[str, list[AnnouncedProject]] = {}
+        self.announced: dict[str, Announced] = {}
         """What each machine last said about itself, also while it sleeps."""
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 

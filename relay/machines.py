@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from relay import openapi, store
+from relay.announced import Agent
 from relay.hub import Relay
-from relay.protocol import Agent
 from relay.tables import Machine
 from relay.tasks import json_response
 

@@ -11,16 +11,18 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool as ServedTool
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
-from mcp.types import CallToolResult, InputRequiredResult, ToolAnnotations
+from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from mcp.types import Tool as ListedTool
 from pydantic import ValidationError
 
+from relay.announced import AnnouncedAction
 from relay.errors import Problem
 from relay.hub import Relay
 from relay.instructions import INSTRUCTIONS
 from relay.offers import Offers
 from relay.protocol import MAX_BODY_BYTES, explain
-from relay.tool import Tool
+from relay.tasks import TaskView
+from relay.tool import Common, Tool, allows_added_actions
 from relay.tools import Toolbox
 from relay.writer import Unavailable
 
@@ -44,24 +46,14 @@ class Server(MCPServer[Any]):  # Any: the SDK's lifespan, which is not used
             subscriptions=False,
         )
         self._toolbox = Toolbox(relay)
-        self._served = [
-            (tool, ServedTool.from_function(tool.run, tool.name, tool.title, tool.description))
+        self._served = {
+            tool.name: ServedTool.from_function(tool.run, tool.name, tool.title, tool.description)
             for tool in self._toolbox.all()
-        ]
+        }
 
     async def list_tools(self) -> list[ListedTool]:
-        """The tools, each narrowed to what is allowed somewhere."""
-        return [
-            ListedTool(
-                name=tool.name,
-                title=tool.title,
-                description=tool.description,
-                input_schema=tool.parameters,
-                output_schema=tool.output_schema,
-                annotations=tool.annotations,
-            )
-            for tool in self._offered().values()
-        ]
+        """The tools, each narrowed to what is allowed somewhere, and the actions that owners added."""
+        return list(self._offered().values())
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
@@ -70,25 +62,31 @@ class Server(MCPServer[Any]):  # Any: the SDK's lifespan, which is not used
         offered = self._offered()
         if name not in offered:
             raise ToolError(f"There is no tool {name[:60]!r}; there are {', '.join(offered)}")
-        tool = offered[name]
-        if strange := sorted(arguments.keys() - tool.parameters["properties"].keys()):
-            known = ", ".join(tool.parameters["properties"]) or "nothing"
+        fields = offered[name].input_schema["properties"]
+        if strange := sorted(arguments.keys() - fields.keys()):
+            known = ", ".join(fields) or "nothing"
             raise ToolError(f"{name} takes {known}, not {', '.join(strange)[:100]}")
         try:
-            answer: CallToolResult | InputRequiredResult = await tool.run(
+            if name not in self._served:
+                return _result(await self._toolbox.run_added(name, arguments))
+            answer: CallToolResult | InputRequiredResult = await self._served[name].run(
                 arguments, context or Context(mcp_server=self), convert_result=True
             )
         except ToolError as problem:
-            raise _sayable(problem) from problem.__cause__
+            raise _sayable(problem, problem.__cause__) from problem.__cause__
+        except (Problem, Unavailable, ValidationError) as problem:
+            raise _sayable(ToolError(), problem) from problem
         return answer
 
-    def _offered(self) -> dict[str, ServedTool]:
+    def _offered(self) -> dict[str, ListedTool]:
         offers = self._toolbox.offers()
-        return {
-            tool.name: _narrowed(tool, served, offers)
-            for tool, served in self._served
-            if tool.is_offered(offers)
-        }
+        tools = [tool for tool in self._toolbox.all() if tool.is_offered(offers)]
+        offered = {tool.name: _listed(tool, self._served[tool.name], offers) for tool in tools}
+        if offers.projects(allows_added_actions):
+            output = self._served["run_git"].output_schema
+            for name, action in offers.actions().items():
+                offered.setdefault(name, _added(action, output, offers))
+        return offered
 
 
 def session_manager(server: Server, hosts: list[str], origins: list[str]) -> StreamableHTTPSessionManager:
@@ -101,23 +99,53 @@ def session_manager(server: Server, hosts: list[str], origins: list[str]) -> Str
     return server.session_manager
 
 
-def _narrowed(tool: Tool, served: ServedTool, offers: Offers) -> ServedTool:
-    changes = tool.can_change(offers)
-    # What runs on the machine may reach anything from there, unless it only looks.
-    hints = ToolAnnotations(
+def _listed(tool: Tool, served: ServedTool, offers: Offers) -> ListedTool:
+    return ListedTool(
+        name=tool.name,
         title=tool.title,
+        description=tool.description,
+        input_schema=offers.narrow(served.parameters, tool.may, tool.narrow),
+        output_schema=served.output_schema,
+        annotations=_hints(tool.title, changes=tool.can_change(offers)),
+    )
+
+
+def _added(action: AnnouncedAction, output: dict[str, Any] | None, offers: Offers) -> ListedTool:
+    """An action that somebody added to a machine, as a tool of its own. It may be anything."""
+    schema = {"type": "object", **action.parameters}
+    common = Common.model_json_schema()["properties"]
+    own = {name: its for name, its in schema.get("properties", {}).items() if name != "working_dir"}
+    schema["properties"] = {**own, **common}
+    title = action.name.replace("_", " ").replace("-", " ").capitalize()
+    return ListedTool(
+        name=action.name,
+        title=title,
+        description=action.description,
+        input_schema=offers.narrow(schema, allows_added_actions),
+        output_schema=output,
+        annotations=_hints(title, changes=True),
+    )
+
+
+def _hints(title: str, *, changes: bool) -> ToolAnnotations:
+    # What runs on the machine may reach anything from there, unless it only looks.
+    return ToolAnnotations(
+        title=title,
         read_only_hint=not changes,
         destructive_hint=changes,
         idempotent_hint=not changes,
         open_world_hint=changes,
     )
-    parameters = offers.narrow(served.parameters, tool.may)
-    return served.model_copy(update={"parameters": parameters, "annotations": hints})
 
 
-def _sayable(problem: ToolError) -> ToolError:
-    """The same without the SDK's preamble where the text is a sentence of ours."""
-    match problem.__cause__:
+def _result(shown: TaskView) -> CallToolResult:
+    text = TextContent(type="text", text=shown.model_dump_json(indent=2))
+    return CallToolResult(content=[text], structured_content=shown.model_dump(mode="json"))
+
+
+def _sayable(problem: ToolError, cause: BaseException | None) -> ToolError:
+    """The same without the SDK's preamble where the *cause* has a sentence of ours."""
+    match cause:
         case Problem() as ours:
             return ToolError(ours.detail)
         case Unavailable() as full:

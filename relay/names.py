@@ -1,8 +1,15 @@
-"""How people's names for things are compared; relay and machine must agree about it. No I/O."""
+"""What a name looks like and how people's names for things are compared; relay and machine must
+agree about both. No I/O."""
 
 from __future__ import annotations
 
 import unicodedata
+from typing import Annotated
+
+from pydantic import Field
+
+NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 def spoken_key(name: str) -> str:

@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
+from relay.announced import AnnouncedAction, AnnouncedProject
 from relay.errors import Code, Problem
 from relay.names import spoken_key
 from relay.projects import MachineProjects
-from relay.protocol import AnnouncedProject
 
 May = Callable[[AnnouncedProject], bool]
 """Whether a project allows what a tool does."""
 Schema = dict[str, Any]  # Any: JSON
+Narrow = Callable[[Schema, Sequence[AnnouncedProject]], None]
+"""Changes a tool's schema by what these projects allow."""
 MODES = ("review", "plan", "ask", "edit", "full")
 
 
@@ -68,8 +70,18 @@ class Offers:
             return project, machine
         raise _refused(f"There is no project {project[:60]!r}; there are", self.projects(lambda _: True))
 
-    def narrow(self, schema: Schema, may: May | None) -> Schema:
-        """A tool's *schema* with what is allowed in place of what is thinkable."""
+    def actions(self) -> dict[str, AnnouncedAction]:
+        """The actions that owners added, by name; of those with one name, the first machine's."""
+        return {its.name: its for one in reversed(self.machines) for its in one.actions}
+
+    def machine_for(self, action: str) -> str | None:
+        """The only machine that has *action*; None when there are several."""
+        found = [one.machine for one in self.machines if action in {its.name for its in one.actions}]
+        return found[0] if len(found) == 1 else None
+
+    def narrow(self, schema: Schema, may: May | None, more: Narrow | None = None) -> Schema:
+        """A tool's *schema* with what is allowed in place of what is thinkable. *more* goes on with
+        what only this tool has."""
         schema = deepcopy(schema)
         schema.pop("title", None)
         schema["additionalProperties"] = False
@@ -80,6 +92,8 @@ class Offers:
             fields.pop("machine", None)
         if may is not None and self.is_complete:
             self._name_projects(schema, self.projects(may))
+            if more:
+                more(schema, self.projects(may))
         return schema
 
     def _name_projects(self, schema: Schema, allowed: Sequence[AnnouncedProject]) -> None:
@@ -90,17 +104,18 @@ class Offers:
             fields["project"]["description"] += f" Also called: {'; '.join(also)}."
         if len(self.projects(lambda _: True)) > 1:
             schema["required"] = [*schema.get("required", ()), "project"]
-        if "mode" in fields:
-            modes = [mode for mode in MODES if any(mode in one.claude for one in allowed)]
-            fields["mode"]["enum"] = modes
-            if fields["mode"]["default"] not in modes:
-                del fields["mode"]["default"]
-                schema["required"] = [*schema["required"], "mode"]
-        if "name" in fields:
-            _name_commands(schema, allowed)
 
 
-def _name_commands(schema: Schema, allowed: Sequence[AnnouncedProject]) -> None:
+def name_modes(schema: Schema, allowed: Sequence[AnnouncedProject]) -> None:
+    """Offer those modes of Claude Code that are allowed somewhere."""
+    field = schema["properties"]["mode"]
+    field["enum"] = [mode for mode in MODES if any(mode in one.claude for one in allowed)]
+    if field["default"] not in field["enum"]:
+        del field["default"]
+        schema["required"] = [*schema["required"], "mode"]
+
+
+def name_commands(schema: Schema, allowed: Sequence[AnnouncedProject]) -> None:
     """Offer free commands and named ones each only where there are some."""
     fields = schema["properties"]
     named: Mapping[str, Sequence[str]] = {k: v for one in allowed for k, v in one.commands.items()}

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from relay import openapi
+from relay.announced import AnnouncedAction, AnnouncedProject
 from relay.hub import Relay
-from relay.protocol import AnnouncedProject
 from relay.tasks import json_response
 
 
@@ -19,6 +19,7 @@ class MachineProjects(BaseModel):
     projects: list[AnnouncedProject] | None = Field(
         description="What it allows, remembered while it sleeps; null when it never said so."
     )
+    actions: list[AnnouncedAction] = Field(description="What its owner added to git, shell and claude_code.")
 
 
 class ProjectList(BaseModel):
@@ -43,9 +44,11 @@ def routes(relay: Relay) -> APIRouter:
 
 def known(relay: Relay) -> list[MachineProjects]:
     """Every machine that has a key here, in alphabetical order, with what it announced last."""
-    return [
-        MachineProjects(
-            machine=name, online=relay.hub.is_online(name), projects=relay.hub.announced.get(name)
-        )
-        for name in relay.doors.machines.names()
-    ]
+    return [_known(relay, name) for name in relay.doors.machines.names()]
+
+
+def _known(relay: Relay, name: str) -> MachineProjects:
+    told, online = relay.hub.announced.get(name), relay.hub.is_online(name)
+    if told is None:
+        return MachineProjects(machine=name, online=online, projects=None, actions=[])
+    return MachineProjects(machine=name, online=online, projects=told.projects, actions=told.actions)

@@ -12,18 +12,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from relay.announced import Actions, Agents, Announced, Projects
+from relay.names import Name
+
 PROTOCOL = 1  #: version of the frames below; both sides say it in `Hello` and `Welcome`
 MAX_BODY_BYTES = 1_048_576
 MAX_FRAME_BYTES = 4 * MAX_BODY_BYTES + 65_536  #: one body at its longest (`1e15` is 1000000000000000.0)
 MAX_OUTPUT_CHARS, MAX_REPORTS = 20_000, 100  #: tail of output in a report; reports in one request
-MAX_PROJECTS = 500  #: that one machine announces
 DEFAULT_TTL_S, MAX_TTL_S = 86_400.0, 604_800.0
 COMMAND, CANCEL, RETRY = "task_command", "task_cancel", "task_retry"  #: events that are orders
 HEARTBEAT_S = 20.0  #: how often a machine says that it is there
 TASK_ID = r"^\.{0,127}[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}$"  #: not only dots: /tasks/.. is a folder above
-NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 TaskId = Annotated[str, Field(pattern=TASK_ID, max_length=128)]
-Name = Annotated[str, Field(pattern=NAME)]
 
 
 class Status(StrEnum):
@@ -117,38 +117,10 @@ class Report(_Frozen):
     completed_at: AwareDatetime | None = None
 
 
-class AnnouncedProject(_Frozen):
-    """A project as its machine announces it: what may be asked for there, never where it lies."""
-
-    name: Name
-    aliases: list[Annotated[str, Field(max_length=100)]] = Field(default_factory=list, max_length=20)
-    """Other names, as people say them."""
-    git: Literal["off", "read", "write"]
-    shell: Literal["off", "named", "full"]
-    commands: dict[Name, list[str]] = Field(default_factory=dict, max_length=200)
-    """The commands that may be called by name, each with the names of its holes."""
-    claude: list[Literal["review", "plan", "ask", "edit", "full"]]
-    allow: list[Annotated[str, Field(max_length=100)]] = Field(default_factory=list, max_length=100)
-    """Scopes of actions that its owner added."""
-
-
-Projects = Annotated[list[AnnouncedProject], Field(max_length=MAX_PROJECTS)]
-
-
-class Agent(_Frozen):
-    """An assistant that its machine can call, as it was found there some minutes ago."""
-
-    name: Name  #: the action that calls it
-    version: Annotated[str, Field(max_length=64)] | None  #: None: it is missing, or too old or broken
-    logged_in: bool | None  #: None: that could not be found out
-
-
-class Announcement(_Frozen):
-    """The machine's projects or agents have changed since its hello; the whole lists again."""
+class Announcement(Announced):
+    """What the machine told in its hello has changed; all of it again."""
 
     type: Literal["announcement"] = "announcement"
-    projects: Projects
-    agents: list[Agent] = Field(default_factory=list, max_length=20)
 
 
 class Hello(_Frozen):
@@ -160,7 +132,8 @@ class Hello(_Frozen):
     version: str = Field(max_length=64)
     max_message: int = Field(default=MAX_FRAME_BYTES, ge=4_096)  #: largest frame that it takes, in bytes
     projects: Projects | None = None  #: what may be asked for here; None: it does not say
-    agents: list[Agent] = Field(default_factory=list, max_length=20)
+    actions: Actions = []  #: what can be asked for besides git, shell and claude_code
+    agents: Agents = []
 
 
 class Ack(_Frozen):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from relay.env import PublicAddress, parse_keys
-from relay.protocol import NAME
+from relay.names import NAME
 
 GITHUB = "github"
 """The caller's name of what comes with GitHub's signature."""

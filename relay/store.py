@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from pydantic import TypeAdapter
-
-from relay.protocol import AnnouncedProject, Projects, Report
+from relay.announced import Announced
+from relay.protocol import Report
 from relay.settings import GITHUB
 from relay.speech import spoken
-from relay.tables import Announced, Delivery, Machine, Task, marks
+from relay.tables import Announcement, Delivery, Machine, Task, marks
 
 DAY_S = 86_400.0
-_PROJECTS: TypeAdapter[list[AnnouncedProject]] = TypeAdapter(Projects)
 
 
 class Conflict(Exception):
@@ -147,15 +145,14 @@ def last_seen() -> dict[str, Machine]:
     return {machine.name: machine for machine in Machine.select()}
 
 
-def announce(machine: str, projects: list[AnnouncedProject]) -> None:
+def announce(machine: str, told: Announced) -> None:
     """Remember what *machine* says about itself, instead of what it said before."""
-    text = _PROJECTS.dump_json(projects).decode()
-    Announced.insert(machine=machine, projects=text).on_conflict_replace().execute()
+    Announcement.insert(machine=machine, told=told.model_dump_json()).on_conflict_replace().execute()
 
 
-def announced() -> dict[str, list[AnnouncedProject]]:
+def announced() -> dict[str, Announced]:
     """What each machine last said about itself."""
-    return {one.machine: _PROJECTS.validate_json(one.projects) for one in Announced.select()}
+    return {one.machine: Announced.model_validate_json(one.told) for one in Announcement.select()}
 
 
 def put_report(machine: str, report: Report) -> Task | None:

@@ -160,14 +160,14 @@ class Machine(_Table):
         table_name = "machines"
 
 
-class Announced(_Table):
+class Announcement(_Table):
     """What a machine last said about itself, remembered while it sleeps."""
 
     machine = TextField(primary_key=True)
-    projects = TextField()  #: as JSON, in the words of `protocol.Projects`
+    told = TextField()  #: as JSON, an `announced.Announced`
 
     class Meta:
-        table_name = "announced"
+        table_name = "announcements"
 
 
 class App(_Table):
@@ -211,7 +211,7 @@ def open_database(path: Path) -> SqliteDatabase:
     )
     try:
         with database:
-            database.create_tables([Delivery, Task, Machine, Announced, App, Token])
+            database.create_tables([Delivery, Task, Machine, Announcement, App, Token])
         path.chmod(0o600)
     except PeeweeException as problem:
         raise CannotOpen(f"RELAY_SQLITE_PATH {path} cannot be used ({problem})") from None

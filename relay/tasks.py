@@ -14,8 +14,9 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationErr
 from relay import openapi, store
 from relay.errors import Code, Problem
 from relay.hub import Relay
+from relay.names import NAME
 from relay.openapi import TaskIdInPath
-from relay.protocol import NAME, Status
+from relay.protocol import Status
 from relay.speech import is_asking, last_seen, spoken, waiting
 from relay.tables import Task
 

@@ -8,9 +8,11 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, Field, WithJsonSchema
 
-from relay.offers import May, Offers
+from relay.announced import AnnouncedProject
+from relay.names import Name
+from relay.offers import May, Narrow, Offers
 from relay.projects import MachineProjects
-from relay.protocol import AnnouncedProject, Name, Status, TaskId
+from relay.protocol import Status, TaskId
 
 Project = Annotated[str | None, Field(description="The project, by the name that list_projects gives.")]
 MachineName = Annotated[Name | None, Field(description="The machine, when a project is on several.")]
@@ -51,6 +53,11 @@ def allows_shell(project: AnnouncedProject) -> bool:
     return project.shell == "full" or (project.shell == "named" and bool(project.commands))
 
 
+def allows_added_actions(project: AnnouncedProject) -> bool:
+    """Whether actions that the owner added may be asked for; which of them, the machine knows."""
+    return bool(project.allow)
+
+
 def allows_claude(project: AnnouncedProject) -> bool:
     """Whether Claude Code may be asked for anything."""
     return bool(project.claude)
@@ -59,6 +66,15 @@ def allows_claude(project: AnnouncedProject) -> bool:
 def allows_claude_to_change(project: AnnouncedProject) -> bool:
     """Whether Claude Code may be asked for anything but reading."""
     return bool({"ask", "edit", "full"} & set(project.claude))
+
+
+class Common(BaseModel):
+    """What every tool takes that starts something."""
+
+    project: Project = None
+    machine: MachineName = None
+    title: Title = None
+    request_id: RequestId = None
 
 
 class TaskLine(BaseModel):
@@ -99,6 +115,8 @@ class Tool:
     """Which projects it may be used in; None: it is not about a project."""
     changes: May | bool = True
     """Whether it can change anything; when that depends on the project, in which."""
+    narrow: Narrow | None = None
+    """What else of its parameters depends on what is allowed."""
 
     @property
     def name(self) -> str:

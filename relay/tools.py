@@ -14,12 +14,13 @@ from pydantic import Field
 from relay import control, store, webhook
 from relay.errors import Code, Problem
 from relay.hub import Relay
-from relay.offers import May, Offers
+from relay.offers import May, Offers, name_commands, name_modes
 from relay.projects import MachineProjects, known
 from relay.protocol import CANCEL, COMMAND, RETRY
 from relay.tables import Task
 from relay.tasks import TaskView, view, wait_until_final
 from relay.tool import (
+    Common,
     EarlierTask,
     MachineName,
     OfStatus,
@@ -31,6 +32,7 @@ from relay.tool import (
     Tasks,
     Title,
     Tool,
+    allows_added_actions,
     allows_claude,
     allows_claude_to_change,
     allows_git,
@@ -58,8 +60,8 @@ class Toolbox:
             Tool("List projects", self.list_projects, changes=False),
             Tool("Show a repository's state", self.repo_status, allows_git, changes=False),
             Tool("Run git", self.run_git, allows_git, allows_git_to_change),
-            Tool("Run a command", self.run_shell, allows_shell),
-            Tool("Ask Claude Code", self.ask_claude_code, allows_claude, allows_claude_to_change),
+            Tool("Run a command", self.run_shell, allows_shell, narrow=name_commands),
+            Tool("Ask Claude Code", self.ask_claude_code, allows_claude, allows_claude_to_change, name_modes),
             Tool("Look at a task", self.get_task, changes=False),
             Tool("List tasks", self.list_tasks, changes=False),
             Tool("Stop a task", self.cancel_task),
@@ -180,6 +182,15 @@ class Toolbox:
         await self._needed(task_id)
         await control.give_order(self._relay, task_id, RETRY, CALLER.get(), request_id)
         return await self._look(task_id)
+
+    async def run_added(self, action: str, arguments: dict[str, Any]) -> TaskView:  # Any: JSON
+        """Run an action that a machine's owner added. The machine knows what its *arguments* must be;
+        raises ValidationError for those that every tool takes."""
+        common = Common.model_validate(arguments)
+        params = {name: value for name, value in arguments.items() if name not in Common.model_fields}
+        machine = common.machine or self.offers().machine_for(action)
+        named = {"title": common.title, "request_id": common.request_id}
+        return await self._do(allows_added_actions, action, params, common.project, machine, **named)
 
     async def _do(
         self,

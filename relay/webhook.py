@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 from relay import body, openapi, store
 from relay.errors import Code, Problem
 from relay.hub import Relay
-from relay.protocol import CANCEL, COMMAND, MAX_TTL_S, NAME, RETRY, Command, explain
+from relay.names import NAME
+from relay.protocol import CANCEL, COMMAND, MAX_TTL_S, RETRY, Command, explain
 from relay.tables import Task
 from relay.tasks import POLL_S, TaskView, asked_wait, json_response, view, wait_until_final
 

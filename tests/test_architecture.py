@@ -63,7 +63,8 @@ def test_a_library_is_imported_in_its_room_only(root: Path, library: str) -> Non
 
 
 def test_the_protocol_needs_pydantic_and_the_standard_library_only(root: Path) -> None:
-    assert imported(root / "relay" / "protocol.py") <= {"pydantic", *sys.stdlib_module_names}
+    for name in ("protocol", "announced", "names", "env"):
+        assert imported(root / "relay" / f"{name}.py") <= {"pydantic", "relay", *sys.stdlib_module_names}
 
 
 def test_modules_and_functions_fit_a_screen(root: Path) -> None:

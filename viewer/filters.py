@@ -9,7 +9,8 @@ from typing import Self
 
 from flask import abort, request
 
-from relay.protocol import NAME, Status
+from relay.names import NAME
+from relay.protocol import Status
 from viewer import asked
 
 MAX_WORDS_CHARS = 200

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from peewee import BooleanField, TextField
 
-from relay.protocol import Agent
+from relay.announced import Agent
 from worker.models import STORE_ERRORS, UTCField, _Table
 from worker.moves import WRITING
 

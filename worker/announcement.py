@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from relay.protocol import MAX_PROJECTS, AnnouncedProject
+from relay.announced import MAX_ACTIONS, MAX_PROJECTS, Agent, Announced, AnnouncedAction, AnnouncedProject
+from worker.actions.base import Action
 from worker.policy import Policy, PolicyFile, Project, Rejected
 
+BUILT_IN = frozenset({"git", "shell", "claude_code"})
 _MOST_ALIASES, _MOST_SCOPES, _MOST_COMMANDS, _MOST_CHARS = 20, 100, 200, 100
 
 
-def announced(rules: PolicyFile) -> list[AnnouncedProject]:
-    """Every project of today's policy, without its path; none while the policy cannot be used."""
+def announced(rules: PolicyFile, catalogue: Mapping[str, type[Action]], agents: list[Agent]) -> Announced:
+    """Every project of today's policy, without its path, the actions of *catalogue* that somebody
+    added, and *agents*. Of projects and actions nothing while the policy cannot be used."""
     try:
         policy = rules.current()
     except Rejected:
-        return []
-    return [_told(policy, name, project) for name, project in sorted(policy.projects.items())][:MAX_PROJECTS]
+        return Announced(projects=[], agents=agents)
+    projects = [_told(policy, name, project) for name, project in sorted(policy.projects.items())]
+    return Announced(projects=projects[:MAX_PROJECTS], actions=_added(catalogue), agents=agents)
+
+
+def _added(catalogue: Mapping[str, type[Action]]) -> list[AnnouncedAction]:
+    own = {name: action for name, action in sorted(catalogue.items()) if name not in BUILT_IN}
+    return [
+        AnnouncedAction(
+            name=name,
+            description=(action.__doc__ or name).strip().partition("\n\n")[0][:1_000],
+            parameters=action.model_json_schema(),
+        )
+        for name, action in own.items()
+    ][:MAX_ACTIONS]
 
 
 def _told(policy: Policy, name: str, project: Project) -> AnnouncedProject:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from relay.protocol import Agent, AnnouncedProject, Command, Webhook
+from relay.announced import Announced
+from relay.protocol import Command, Webhook
 from worker import actions, agents, models, moves, signs
 from worker.announcement import announced
 from worker.clock import steady_clock, wall_clock
@@ -152,13 +153,10 @@ class Inbox:
         except models.STORE_ERRORS as problem:
             raise Unavailable(f"the records cannot be read ({problem})") from None
 
-    def projects(self) -> list[AnnouncedProject]:
-        """What may be asked for on this machine, as its policy says it now."""
-        return announced(self._policy)
-
-    def agents(self) -> list[Agent]:
-        """The assistants that can be called on this machine, as its worker found them last."""
-        return agents.known()
+    def announced(self) -> Announced:
+        """What may be asked for on this machine as its policy says it now, and the assistants that can
+        be called, as far as somebody has looked."""
+        return announced(self._policy, actions.catalogue(), agents.known())
 
     def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
         """The listener says whether it has a session with the relay; for people to see, so that a

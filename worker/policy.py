@@ -14,7 +14,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from relay.protocol import NAME, explain
+from relay.names import NAME
+from relay.protocol import explain
 
 ProjectName = Annotated[str, Field(pattern=NAME)]
 READS = frozenset({"git.read", "claude.review", "claude.plan"})

@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from relay.env import PublicAddress, RelayAddress, parse_keys
-from relay.protocol import NAME
+from relay.names import NAME
 
 
 class Settings(BaseModel):

@@ -18,7 +18,8 @@ from websockets.http11 import Request, Response
 from listener import backoff
 from listener.client import Client
 from listener.settings import Settings
-from relay.protocol import Agent, AnnouncedProject, Webhook
+from relay.announced import Announced, AnnouncedAction
+from relay.protocol import Webhook
 from tests.chain import MACHINE_KEY
 from worker.inbox import Unacceptable
 
@@ -97,6 +98,9 @@ class Relay:
         assert self.faults == []
 
 
+COUNT = AnnouncedAction(name="word_count", description="Count words.", parameters={"type": "object"})
+
+
 class Inbox:
     """Takes everything, unless told otherwise; the faults of real inboxes are real exceptions."""
 
@@ -105,8 +109,7 @@ class Inbox:
         self.threads: set[str] = set()
         self.links: list[tuple[str, bool]] = []
         self.fault: Callable[[Webhook], Exception | None] = lambda _: None
-        self.announced: list[AnnouncedProject] = []
-        self.found: list[Agent] = []
+        self.told = Announced(projects=[])
 
     def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
         self.threads.add(threading.current_thread().name)
@@ -120,11 +123,8 @@ class Inbox:
     def load(self) -> tuple[int, int]:
         return 0, 0
 
-    def projects(self) -> list[AnnouncedProject]:
-        return self.announced
-
-    def agents(self) -> list[Agent]:
-        return self.found
+    def announced(self) -> Announced:
+        return self.told
 
     def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
         self.links.append((machine, is_open))

@@ -14,9 +14,10 @@ from websockets.http11 import Request, Response
 
 from listener import client
 from listener.client import Hopeless
-from relay.protocol import MAX_FRAME_BYTES, Agent, AnnouncedProject
+from relay.announced import Agent, Announced, AnnouncedProject
+from relay.protocol import MAX_FRAME_BYTES
 from tests.chain import MACHINE_KEY
-from tests.listener.conftest import Inbox, Relay, Session
+from tests.listener.conftest import COUNT, Inbox, Relay, Session
 from worker.inbox import Unacceptable, Unavailable
 
 Listen = Callable[..., asyncio.Task[None]]
@@ -366,7 +367,7 @@ def test_it_announces_what_is_here_and_announces_it_again_when_that_changes(
 ) -> None:
     monkeypatch.setattr(client, "ANNOUNCE_S", 0.01)
     garden = AnnouncedProject(name="garden", git="read", shell="off", claude=[])
-    inbox.announced = [garden]
+    inbox.told = Announced(projects=[garden], actions=[COUNT])
 
     async def main() -> None:
         done = asyncio.Event()
@@ -374,11 +375,15 @@ def test_it_announces_what_is_here_and_announces_it_again_when_that_changes(
         async def talk(session: Session) -> None:
             hello = await session.welcome()
             assert hello["projects"] == [garden.model_dump()]
-            inbox.announced = [garden.model_copy(update={"git": "write"})]
+            assert hello["actions"] == [COUNT.model_dump()]
+            changed = garden.model_copy(update={"git": "write"})
+            inbox.told = Announced(projects=[changed], actions=[COUNT])
             news = await session.hear()
             assert (news["type"], news["projects"][0]["git"]) == ("announcement", "write")
+            assert news["actions"] == hello["actions"]
             assert (hello["agents"], news["agents"]) == ([], [])
-            inbox.found = [Agent(name="claude_code", version="2.1.331", logged_in=True)]
+            agent = Agent(name="claude_code", version="2.1.331", logged_in=True)
+            inbox.told = Announced(projects=[changed], actions=[COUNT], agents=[agent])
             news = await session.hear()
             assert (news["agents"][0]["version"], len(news["projects"])) == ("2.1.331", 1)
             done.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -50,7 +50,10 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 @contextmanager
 def obedient(
-    relay: Served, *projects: dict[str, Any], says: Callable[[dict[str, Any]], str] | None = None
+    relay: Served,
+    *projects: dict[str, Any],
+    actions: Sequence[dict[str, Any]] = (),
+    says: Callable[[dict[str, Any]], str] | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """A machine with these projects that does at once what it is asked. Gives the list of what that was.
 
@@ -60,7 +63,7 @@ def obedient(
 
     def work() -> None:
         with relay.machine(greet=False) as machine:
-            machine.greet(projects=list(projects))
+            machine.greet(projects=list(projects), actions=list(actions))
             ready.set()
             while not over.is_set():
                 try:

@@ -9,7 +9,7 @@ import sys
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -19,6 +19,7 @@ from relay import tools
 from tests.chain import API_KEY, MACHINE_KEY
 from tests.relay.assistants import ERAS, GARDEN, HOUSE, assistant, obedient, run
 from tests.relay.conftest import SECOND_KEY, Served, serve
+from worker.actions.base import Action
 
 CALLS: dict[str, dict[str, Any]] = {
     "list_projects": {},
@@ -44,6 +45,13 @@ def post(relay: Served, body: Any, **headers: str) -> httpx.Response:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     own = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
     return relay.http.post("/mcp", content=raw, headers={**own, **headers})
+
+
+class WordCount(Action):
+    """An action that somebody added; a parameter is called as one of another tool."""
+
+    file: str
+    mode: Literal["fast", "slow"] = "fast"
 
 
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
@@ -105,6 +113,40 @@ def test_the_tools_are_made_of_what_the_machines_allow_also_while_they_sleep(rel
         machine.greet(projects=[HOUSE, cellar])
         run(main())
     run(main())
+
+
+def test_an_action_that_somebody_added_is_a_tool_of_its_own(relay: Served) -> None:
+    schema = WordCount.model_json_schema()
+    count = {"name": "word_count", "description": "Count words.", "parameters": schema}
+    # It cannot take the place of a tool of ours, and its words are its own.
+    impostor = {**count, "name": "get_task"}
+
+    async def main() -> None:
+        async with assistant(relay) as client:
+            listed = {tool.name: tool for tool in (await client.list_tools()).tools}
+            assert listed["get_task"].description != "Count words."
+            fields = listed["word_count"].input_schema["properties"]
+            assert fields["project"]["enum"] == ["garden"]
+            assert fields["mode"]["enum"] == ["fast", "slow"]
+            assert "working_dir" not in fields
+            assert listed["word_count"].input_schema["required"] == ["file", "project"]
+            call = {"file": "a", "mode": "fast", "project": "garden", "request_id": "only-this-once"}
+            for duplicate in (False, True):
+                result: Any = await client.call_tool("word_count", call)
+                assert result.structured_content["duplicate"] == duplicate
+                assert result.structured_content["output"] == "done"
+            for wrong, sentence in (
+                ({"file": "a", "project": 5}, "project"),
+                ({"file": "a", "project": "house"}, "house does not allow that; these do: garden"),
+                ({"file": "a", "path": "/"}, "not path"),
+            ):
+                assert sentence in said(await client.call_tool("word_count", wrong))
+
+    with obedient(relay, {**GARDEN, "allow": ["word.count"]}, HOUSE, actions=[count, impostor]) as asked:
+        run(main())
+    assert [frame["payload"]["data"]["params"] for frame in asked] == [
+        {"file": "a", "mode": "fast", "project": "garden"}
+    ]
 
 
 def test_a_machine_that_never_said_what_it_allows_may_be_asked_for_everything(relay: Served) -> None:

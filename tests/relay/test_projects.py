@@ -16,6 +16,11 @@ GARDEN = {
     "commands": {"test": ["path"]}, "claude": ["review", "plan"], "allow": ["word.count"],
 }  # fmt: skip
 HOUSE = {**GARDEN, "name": "house", "aliases": [], "shell": "off", "commands": {}, "claude": [], "allow": []}
+COUNT = {
+    "name": "word_count", "description": "Count words.",
+    "parameters": {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"]},
+}  # fmt: skip
+LAPTOP = {"machine": "laptop", "online": False, "projects": [GARDEN], "actions": [COUNT]}
 
 
 def known(relay: Served) -> list[dict[str, Any]]:
@@ -25,20 +30,23 @@ def known(relay: Served) -> list[dict[str, Any]]:
 def test_a_machine_that_never_announced_anything_is_shown_as_such(two_machines: Served) -> None:
     with two_machines.machine(SECOND_KEY):
         assert known(two_machines) == [
-            {"machine": "laptop", "online": False, "projects": None},
-            {"machine": "tower", "online": True, "projects": None},
+            {"machine": "laptop", "online": False, "projects": None, "actions": []},
+            {"machine": "tower", "online": True, "projects": None, "actions": []},
         ]
 
 
 def test_what_a_machine_announced_is_remembered_while_it_sleeps_and_after_a_restart(tmp_path: Path) -> None:
     with serve(tmp_path) as relay:
         with relay.machine(greet=False) as machine:
-            machine.greet(projects=[GARDEN])
-            assert known(relay) == [{"machine": "laptop", "online": True, "projects": [GARDEN]}]
+            machine.greet(projects=[GARDEN], actions=[COUNT])
+            assert known(relay) == [LAPTOP | {"online": True}]
         wait_until(lambda: not known(relay)[0]["online"], "the machine is seen to be gone")
         assert known(relay)[0]["projects"] == [GARDEN]
+        with relay.machine() as machine:
+            machine.say(type="announcement", projects=[GARDEN], actions=[COUNT])
+            assert machine.is_silent()
     with serve(tmp_path) as relay:
-        assert known(relay) == [{"machine": "laptop", "online": False, "projects": [GARDEN]}]
+        assert known(relay) == [LAPTOP]
 
 
 def test_news_of_a_connected_machine_replaces_what_it_said_before(relay: Served) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 from relay.protocol import Hello
 from relay.strict_json import parse_json
+from worker.actions import catalogue
+from worker.actions.base import Action
 from worker.announcement import announced
 from worker.policy import PolicyFile
 
@@ -36,7 +39,7 @@ def rules(tmp_path: Path, text: str) -> PolicyFile:
 
 
 def test_every_project_is_told_with_what_it_allows_and_without_its_path(tmp_path: Path) -> None:
-    attic, garden = announced(rules(tmp_path, POLICY))
+    attic, garden = announced(rules(tmp_path, POLICY), {}, []).projects
     assert (attic.name, attic.git, attic.shell, attic.commands, attic.claude) == (
         "attic",
         "off",
@@ -58,8 +61,8 @@ def test_every_project_is_told_with_what_it_allows_and_without_its_path(tmp_path
 
 
 def test_a_policy_that_cannot_be_used_allows_nothing(tmp_path: Path) -> None:
-    assert announced(PolicyFile(tmp_path / "missing.toml")) == []
-    assert announced(rules(tmp_path, "version = 1\nmisspelt = 1\n")) == []
+    assert announced(PolicyFile(tmp_path / "missing.toml"), {}, []).projects == []
+    assert announced(rules(tmp_path, "version = 1\nmisspelt = 1\n"), catalogue(), []).actions == []
 
 
 def test_whatever_a_valid_policy_says_the_relay_can_take_it(tmp_path: Path) -> None:
@@ -69,8 +72,26 @@ def test_whatever_a_valid_policy_says_the_relay_can_take_it(tmp_path: Path) -> N
         for number in range(501)
     )
     commands = "".join(f'[commands.c{number}]\nargv = ["true"]\n' for number in range(201))
-    told = announced(rules(tmp_path, f"version = 1\n{projects}{commands}"))
+    told = announced(rules(tmp_path, f"version = 1\n{projects}{commands}"), {}, []).projects
     assert len(told) == 500
     assert told[0].aliases == [f"alias {number}" for number in range(20)]
     hello = Hello(machine="laptop", version="1", projects=told).model_dump_json()
     assert Hello.model_validate(parse_json(hello)).projects == told
+
+
+class WordCount(Action):
+    """Count the words of a file.
+
+    What else is to be said about it is for people."""
+
+    action_type: ClassVar[str] = "word_count"
+    file: str
+    """Which file."""
+
+
+def test_actions_that_somebody_added_are_told_with_their_parameters(tmp_path: Path) -> None:
+    everything = {**catalogue(), "word_count": WordCount}
+    (count,) = announced(rules(tmp_path, POLICY), everything, []).actions
+    assert (count.name, count.description) == ("word_count", "Count the words of a file.")
+    assert count.parameters["properties"]["file"]["description"] == "Which file."
+    assert count.parameters["required"] == ["file"]

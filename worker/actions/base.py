@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from relay.protocol import Agent, Reason, Status
+from relay.announced import Agent
+from relay.protocol import Reason, Status
 from worker import process
 from worker.actions.said import said
 from worker.environment import environment

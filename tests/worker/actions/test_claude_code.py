@@ -13,7 +13,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import pytest
 
 from relay import offers
-from relay.protocol import AnnouncedProject, Reason, Status
+from relay.announced import AnnouncedProject
+from relay.protocol import Reason, Status
 from relay.tools import Toolbox
 from tests.chain import git, is_alive, wait_until
 from worker import actions

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.protocol import Agent
+from relay.announced import Agent
 from tests.worker.conftest import NOW
 from worker import agents, models
 from worker.actions.claude_code import ClaudeCode, cli, health
@@ -69,10 +69,10 @@ def test_one_that_is_too_old_is_not_asked(fake: Fake, leftovers: Left) -> None:
 
 
 def test_what_was_found_last_is_known_to_the_listener(inbox: Inbox) -> None:
-    assert inbox.agents() == []
+    assert inbox.announced().agents == []
     agents.record(Agent(name="claude_code", version=None, logged_in=None), NOW)
     newer = Agent(name="claude_code", version="2.1.331", logged_in=False)
     agents.record(newer, NOW + timedelta(minutes=5))
-    assert inbox.agents() == [newer]
+    assert inbox.announced().agents == [newer]
     models.database.execute_sql("DROP TABLE agents")
-    assert inbox.agents() == []
+    assert inbox.announced().agents == []

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from relay.protocol import Agent
+from relay.announced import Agent
 from worker.actions.base import MAX_TIMEOUT_S, Action, Job, Outcome
 from worker.actions.claude_code import health, worktree
 from worker.actions.claude_code.agent import CHANGES, Ask

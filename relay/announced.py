@@ -1,0 +1,60 @@
+"""What a machine tells about itself, so that others know what they may ask it for. No I/O."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from relay.names import Name
+
+MAX_PROJECTS, MAX_ACTIONS = 500, 50  #: that one machine announces
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class AnnouncedProject(_Frozen):
+    """A project as its machine announces it: what may be asked for there, never where it lies."""
+
+    name: Name
+    aliases: list[Annotated[str, Field(max_length=100)]] = Field(default_factory=list, max_length=20)
+    """Other names, as people say them."""
+    git: Literal["off", "read", "write"]
+    shell: Literal["off", "named", "full"]
+    commands: dict[Name, list[str]] = Field(default_factory=dict, max_length=200)
+    """The commands that may be called by name, each with the names of its holes."""
+    claude: list[Literal["review", "plan", "ask", "edit", "full"]]
+    allow: list[Annotated[str, Field(max_length=100)]] = Field(default_factory=list, max_length=100)
+    """Scopes of actions that its owner added."""
+
+
+class AnnouncedAction(_Frozen):
+    """An action that the machine's owner added."""
+
+    name: Name
+    description: str = Field(max_length=1_000)
+    parameters: dict[str, Any]  # Any: JSON
+    """A JSON schema of what goes into a command's `params`."""
+
+
+class Agent(_Frozen):
+    """An assistant that its machine can call, as it was found there some minutes ago."""
+
+    name: Name  #: the action that calls it
+    version: Annotated[str, Field(max_length=64)] | None  #: None: it is missing, or too old or broken
+    logged_in: bool | None  #: None: that could not be found out
+
+
+Projects = Annotated[list[AnnouncedProject], Field(max_length=MAX_PROJECTS)]
+Actions = Annotated[list[AnnouncedAction], Field(max_length=MAX_ACTIONS)]
+Agents = Annotated[list[Agent], Field(max_length=20)]
+
+
+class Announced(_Frozen):
+    """All that a machine has told."""
+
+    projects: Projects
+    actions: Actions = []
+    agents: Agents = []
