@@ -51,6 +51,8 @@ def resource_metadata(address: str) -> dict[str, Any]:  # Any: JSON
     }
 
 
-def challenge(address: str) -> str:
-    """The `WWW-Authenticate` that leads an app without a token to the documents above."""
-    return f'Bearer resource_metadata="{address}{RESOURCE_PATHS[0]}", scope="{SCOPES[0]}"'
+def challenge(address: str, *, is_wrong: bool) -> str:
+    """The `WWW-Authenticate` that leads an app without a token to the documents above; *is_wrong* when
+    it had one that is not good (any more), so that it renews it (RFC 6750, 3.1)."""
+    error = 'error="invalid_token", ' if is_wrong else ""
+    return f'Bearer {error}resource_metadata="{address}{RESOURCE_PATHS[0]}", scope="{SCOPES[0]}"'

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from relay import body
+from relay.auth import presented_key
 from relay.discovery import challenge
 from relay.errors import Code, Problem
 from relay.hub import Relay
@@ -56,7 +57,9 @@ class Door:
             answer = problem.response()
             if problem.code is Code.UNKNOWN_KEY:
                 # An app that has no key yet finds out from this how to sign in.
-                answer.headers["WWW-Authenticate"] = challenge(self._relay.settings.address)
+                answer.headers["WWW-Authenticate"] = challenge(
+                    self._relay.settings.address, is_wrong=presented_key(request.headers) is not None
+                )
             await answer(scope, receive, send)
             return
         try:
@@ -81,8 +84,8 @@ class Door:
             )
 
     def _hosts(self) -> list[str]:
-        own = urlsplit(self._relay.settings.address).netloc
-        return [own, *LOCAL, *(f"{host}:*" for host in LOCAL)]
+        own = urlsplit(self._relay.settings.address).netloc.partition(":")[0]
+        return [one for host in (own, *LOCAL) for one in (host, f"{host}:*")]
 
     async def _manager(self) -> Any:  # Any: as _ready
         if self._serving is None:

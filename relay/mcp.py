@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from mcp.server import MCPServer
@@ -45,6 +46,8 @@ class Server(MCPServer[Any]):  # Any: the SDK's lifespan, which is not used
             # Nothing is pushed: a phone asks.
             subscriptions=False,
         )
+        # It says at INFO what every single request was.
+        logging.getLogger("mcp").setLevel(logging.WARNING)
         self._toolbox = Toolbox(relay)
         self._served = {
             tool.name: ServedTool.from_function(tool.run, tool.name, tool.title, tool.description)

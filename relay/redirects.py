@@ -76,7 +76,9 @@ def _split(uri: str) -> tuple[str, str, str] | None:
         port = parts.port
     except ValueError:
         return None
-    if parts.username is not None or parts.fragment or ".." in parts.path or "\\" in uri:
+    # Browsers climb up at %2e%2e as well, and take a backslash for a slash.
+    climbs = ".." in parts.path.lower().replace("%2e", ".")
+    if parts.username is not None or parts.fragment or climbs or "\\" in uri:
         return None
     if parts.scheme == "https" and port not in (None, 443):
         return None

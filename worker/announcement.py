@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+
+from pydantic import PydanticUserError, ValidationError
 
 from relay.announced import MAX_ACTIONS, MAX_PROJECTS, Agent, Announced, AnnouncedAction, AnnouncedProject
 from worker.actions.base import Action
 from worker.policy import Policy, PolicyFile, Project, Rejected
+
+log = logging.getLogger(__name__)
 
 BUILT_IN = frozenset({"git", "shell", "claude_code"})
 _MOST_ALIASES, _MOST_SCOPES, _MOST_COMMANDS, _MOST_CHARS = 20, 100, 200, 100
@@ -24,15 +29,18 @@ def announced(rules: PolicyFile, catalogue: Mapping[str, type[Action]], agents: 
 
 
 def _added(catalogue: Mapping[str, type[Action]]) -> list[AnnouncedAction]:
-    own = {name: action for name, action in sorted(catalogue.items()) if name not in BUILT_IN}
-    return [
-        AnnouncedAction(
-            name=name,
-            description=(action.__doc__ or name).strip().partition("\n\n")[0][:1_000],
-            parameters=action.model_json_schema(),
-        )
-        for name, action in own.items()
-    ][:MAX_ACTIONS]
+    added: list[AnnouncedAction] = []
+    for name, action in sorted(catalogue.items()):
+        if name in BUILT_IN:
+            continue
+        try:
+            about = (action.__doc__ or name).strip().partition("\n\n")[0][:1_000]
+            schema = action.model_json_schema()
+            added.append(AnnouncedAction(name=name, description=about, parameters=schema))
+        except (PydanticUserError, ValidationError) as problem:
+            # It can still be asked for; the machine must not stay away because of it.
+            log.warning("The action %s cannot be told to the relay (%s).", name, str(problem).splitlines()[0])
+    return added[:MAX_ACTIONS]
 
 
 def _told(policy: Policy, name: str, project: Project) -> AnnouncedProject:

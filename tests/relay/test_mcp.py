@@ -271,7 +271,7 @@ def test_an_address_that_the_relay_does_not_know_is_refused_with_the_way_out(tmp
             answer = post(relay, LIST, Host=host)
             assert (answer.status_code, answer.json()["code"]) == (421, "wrong_host")
             assert "PUBLIC_URL" in answer.json()["detail"]
-        for host in ("relay.example", "localhost:8000", "127.0.0.1"):
+        for host in ("relay.example", "relay.example:443", "localhost:8000", "127.0.0.1"):
             assert post(relay, LIST, Host=host).status_code == 200
         assert post(relay, LIST, Origin="https://evil.example").status_code == 403
         assert post(relay, LIST, Origin="https://relay.example").status_code == 200
@@ -337,6 +337,22 @@ def test_several_assistants_that_come_at_once_are_all_served(relay: Served) -> N
         await asyncio.gather(*(one(era) for era in ERAS * 4))
 
     run(main())
+
+
+def test_each_call_is_made_in_the_name_of_its_own_key(tmp_path: Path) -> None:
+    keys = {"phone": API_KEY, "ci": "fake-second-api-key-for-tests-00"}
+
+    async def main(relay: Served) -> None:
+        async def one(era: str, name: str) -> None:
+            async with assistant(relay, era, keys[name]) as client:
+                for _ in range(3):
+                    await client.call_tool("run_git", {"command": ["log"], "title": name})
+
+        await asyncio.gather(*(one(era, name) for era in ERAS for name in keys for _ in range(2)))
+
+    with serve(tmp_path, API_KEY=",".join(f"{name}={key}" for name, key in keys.items())) as relay:
+        run(main(relay))
+        assert relay.rows("SELECT count(*), sum(caller = title) FROM tasks") == [(24, 24)]
 
 
 def test_a_relay_that_nobody_asks_by_mcp_does_not_load_it() -> None:

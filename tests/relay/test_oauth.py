@@ -113,6 +113,8 @@ def test_an_app_without_a_token_is_led_to_the_documents(shared: Served) -> None:
         assert answer.status_code == 401
         where = f"{shared.address}/.well-known/oauth-protected-resource/mcp"
         assert answer.headers["www-authenticate"] == f'Bearer resource_metadata="{where}", scope="tasks"'
+        wrong = stranger.post("/mcp", json={}, headers={"X-API-Key": "fake-wrong-key-0000"})
+        assert wrong.headers["www-authenticate"].startswith('Bearer error="invalid_token", resource_')
         resource = stranger.get(where).json()
         assert resource["resource"] == f"{shared.address}/mcp"
         assert resource["authorization_servers"] == [shared.address], "without a slash at the end"

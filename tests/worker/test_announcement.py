@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -89,8 +90,16 @@ class WordCount(Action):
     """Which file."""
 
 
+class Untellable(Action):
+    """Takes what no JSON schema can say."""
+
+    action_type: ClassVar[str] = "untellable"
+    how: Callable[[], int]
+    """A function."""
+
+
 def test_actions_that_somebody_added_are_told_with_their_parameters(tmp_path: Path) -> None:
-    everything = {**catalogue(), "word_count": WordCount}
+    everything = {**catalogue(), "word_count": WordCount, "No Name": WordCount, "untellable": Untellable}
     (count,) = announced(rules(tmp_path, POLICY), everything, []).actions
     assert (count.name, count.description) == ("word_count", "Count the words of a file.")
     assert count.parameters["properties"]["file"]["description"] == "Which file."
