@@ -13,8 +13,9 @@ from relay.redirects import LOOPBACK, VENDORS, called, caller_name, is_allowed
 
 HOSTS = {host for host, _ in VENDORS} | LOOPBACK
 PIECES = (
-    "https:", "http:", "//", "/", "\\", "@", ":", ":443", ":1", "#", "?", "..", ".", "%2e%2e", "%2f", " ", "\t",
-    "\n", "evil.example", "127.0.0.1", "localhost", "[::1]", *(host + path for host, path in VENDORS), *HOSTS,
+    "https:", "http:", "//", "/", "\\", "@", ":", ":443", ":1", "#", "?", "..", ".", "%2e%2e", "%2f", " ",
+    "\t", "\n", "evil.example", "127.0.0.1", "localhost", "[::1]", *HOSTS,
+    *(host + path for host, path in VENDORS),
 )  # fmt: skip
 
 
