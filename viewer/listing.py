@@ -46,9 +46,11 @@ def tasks() -> str:
 
 
 def tasks_live() -> dict[str, str]:
-    """Whether the list would look different from `version`: {} or the new one."""
-    version = desk().version()
-    return {} if version == request.args.get("version") else {"version": version}
+    """Whether the list would look different from `version`: {} or the new one. A page whose search
+    missed tasks says `unread`, and hears as well when there is more to find."""
+    the = desk()
+    version, caught_up = the.version(), "unread" in request.args and not the.index.is_behind
+    return {"version": version} if caught_up or version != request.args.get("version") else {}
 
 
 def find(wanted: Filter, statuses: Collection[Status], limit: int) -> list[int]:

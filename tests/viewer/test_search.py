@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from pathlib import Path
@@ -100,9 +101,14 @@ def test_many_tasks_are_taken_in_step_by_step_and_the_page_says_so(app: Flask, m
     client = app.test_client()
     first = client.get("/?q=number").text
     assert "still being read for the search" in first
+    (version,) = re.findall(r'data-version="([^"]+)" data-live="/live\?unread=1"', first)
+    assert client.get(f"/live?unread=1&version={version}").json == {}
     client.get("/?q=number")
     last = client.get("/?q=number").text
     assert "still being read" not in last
+    # The page that missed some of them hears of it, though no task has changed.
+    assert client.get(f"/live?unread=1&version={version}").json == {"version": version}
+    assert client.get(f"/live?version={version}").json == {}
     assert "number 899" in titles(last)
 
 

@@ -15,9 +15,16 @@ document.addEventListener("input", (event) => {
     // Not form.action: a field has that name.
     const place = field.form.getAttribute("action");
     history.replaceState(null, "", query.size ? `${place}?${query}` : place);
-    refresh().catch(() => schedule(0));
+    refresh().then(sayFound, () => schedule(0));
   }, 120);
 });
+
+// For those who do not see the list change under the field.
+function sayFound() {
+  const found = all("a.card").length;
+  const words = found ? `${found}${find('.paging a[href*="before"]') ? " and more" : ""} found` : "Nothing matches";
+  say(document.querySelector("[data-said]"), words);
+}
 
 // --- Keys: single letters, never with a modifier, never while somebody types --------------------
 
@@ -40,7 +47,7 @@ const KEYS = {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
-  if (event.target.closest("input, textarea, select, dialog")) return;
+  if (event.target.closest("input, textarea, select") || document.querySelector("dialog[open]")) return;
   const act = KEYS[event.key];
   if (!act) return;
   event.preventDefault();

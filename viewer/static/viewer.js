@@ -108,7 +108,9 @@ async function poll() {
 }
 
 async function pollTasks() {
-  const { version } = await (await ask(`${main.dataset.live}?version=${main.dataset.version}`)).json();
+  const url = new URL(main.dataset.live, location);
+  url.searchParams.set("version", main.dataset.version);
+  const { version } = await (await ask(url)).json();
   if (version !== undefined) await refresh();
   return Number(main.dataset.busy) ? 1000 : 3000;
 }
