@@ -51,7 +51,7 @@ def serve(settings: Settings) -> None:
     """Answer until SIGTERM or SIGINT. Raises what `main` explains when it cannot begin."""
     devices = Devices(settings.devices_path)
     app = create_app(open_inbox(), devices, settings)
-    app.extensions["desk"].index.start()
+    app.extensions["desk"].start()
     listening = _listen(settings.viewer_host, settings.viewer_port)
     address = settings.own_address(listening.getsockname()[1])
     log.info("The viewer is at %s.", address)

@@ -59,6 +59,10 @@ class Desk:
         self._signs: tuple[float, Signs] | None = None
         self._counting = threading.Lock()
 
+    def start(self) -> None:
+        """Keep the viewer's own file up with the records, in the background."""
+        self.index.start(self.seen.forget)
+
     def counts(self) -> Counts:
         """As of now; counted again only when something has changed."""
         with self._counting:

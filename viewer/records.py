@@ -114,6 +114,12 @@ def all_seqs() -> set[int]:
     return set(_column("SELECT seq FROM tasks"))
 
 
+def oldest_end() -> str | None:
+    """When the first of the tasks that are still here ended, as the records write it; None when none has."""
+    found: str | None = _rows("SELECT min(completed_at) FROM tasks")[0][0]
+    return found
+
+
 def origin() -> str:
     """Tells these records from others under the same name: no two were begun at the same instant."""
     return str(_column("SELECT origin FROM boots ORDER BY rowid LIMIT 1"))

@@ -10,7 +10,7 @@ import logging
 import re
 import sqlite3
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from relay.protocol import Status
 from viewer import ansi, records
@@ -86,11 +86,12 @@ class Index:
             if have - known:
                 _mark(connection, "rev", 0)
 
-    def start(self) -> None:
-        """Follow in the background, for as long as this process lives."""
-        threading.Thread(target=self._follow_for_ever, name="search", daemon=True).start()
+    def start(self, tidy_too: Callable[[], None]) -> None:
+        """Follow in the background, for as long as this process lives. Now and then it tidies up, and calls
+        *tidy_too*."""
+        threading.Thread(target=self._follow_for_ever, args=(tidy_too,), name="search", daemon=True).start()
 
-    def _follow_for_ever(self) -> None:
+    def _follow_for_ever(self, tidy_too: Callable[[], None]) -> None:
         pause, rounds = threading.Event(), 0
         while True:
             try:
@@ -98,6 +99,7 @@ class Index:
                 rounds += is_done
                 if is_done and rounds % _TIDY_EVERY == 1:
                     self.tidy()
+                    tidy_too()
             except (*models.STORE_ERRORS, sqlite3.Error) as problem:
                 # Somebody writes for long, or the disk is full; the next round reads the same rows.
                 log.warning("The search index cannot be kept up now (%s).", problem)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
+from viewer import records
 from viewer.own import OwnFile
 from worker import models
 
@@ -48,10 +49,7 @@ class Seen:
         return self._own.connection.execute(text, (since,)).fetchall()
 
     def forget(self) -> None:
-        """Drop what the records do not have any more."""
-        oldest = models.Task.run("SELECT * FROM tasks WHERE completed_at IS NOT NULL ORDER BY seq LIMIT 1")
-        if oldest and oldest[0].completed_at:
+        """Drop what ended before everything that the records still have."""
+        if oldest := records.oldest_end():
             with self._own.writing() as connection:
-                connection.execute(
-                    "DELETE FROM seen WHERE ended_at < ?", (oldest[0].completed_at.isoformat(" "),)
-                )
+                connection.execute("DELETE FROM seen WHERE ended_at < ?", (oldest,))

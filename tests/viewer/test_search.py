@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -114,16 +115,21 @@ def test_many_tasks_are_taken_in_step_by_step_and_the_page_says_so(app: Flask, m
 
 def test_what_the_records_forget_the_index_forgets(app: Flask, machine: Machine) -> None:
     old, new = machine.ended(title="secret plan"), machine.ended(title="plan b")
-    index = app.extensions["desk"].index
+    index, seen = app.extensions["desk"].index, app.extensions["desk"].seen
     index.follow()
+    old.completed_at = datetime(2020, 1, 1, tzinfo=UTC)
+    seen.look(old, "phone")
+    seen.look(new, "phone")
     models.database.execute_sql("UPDATE tasks SET reported_rev = rev")
     models.database.execute_sql(
         "UPDATE tasks SET completed_at = '2020-01-01 00:00:00' WHERE id = ?", (old.id,)
     )
     moves.forget(new.created_at, 10)
     index.tidy()
+    seen.forget()
     own = sqlite3.connect(Path(models.database.database).with_suffix(".viewer.db"))
     assert own.execute("SELECT title FROM found").fetchall() == [("plan b",)]
+    assert own.execute("SELECT task_id FROM seen").fetchall() == [(new.id,)]
     own.close()
 
 
@@ -143,7 +149,7 @@ def test_other_records_under_the_same_name_are_read_anew(
 def test_the_index_keeps_up_by_itself(app: Flask, machine: Machine) -> None:
     machine.ended(title="quiet")
     index = app.extensions["desk"].index
-    index.start()
+    app.extensions["desk"].start()
     deadline = time.monotonic() + 10
     while index.is_behind:
         assert time.monotonic() < deadline
