@@ -58,7 +58,7 @@ class Window:
         used = sum(sent.size for sent in self._in_flight.values())
         chosen: list[int] = []
         for seq, size in waiting[: self.room]:
-            if used + size > self._size_bytes and (used or chosen):
+            if used + size > self._size_bytes and (self._in_flight or chosen):
                 break
             used += size
             chosen.append(seq)
