@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,16 +26,14 @@ def newest(
     action: str | None = None,
     before: int | None = None,
 ) -> list[int]:
-    """The `seq` of tasks, newest first: in one of *statuses*, of *action* or any, and made earlier
-    than the one with seq *before*."""
+    """The `seq` of tasks, newest first: shown in one of *statuses*, of *action* or any, and made
+    earlier than the one with seq *before*."""
     found: list[int] = []
-    # One look-up for each status: an index has them in order, so that none is read beyond the limit.
-    for status in statuses:
-        which, values = "status = ?", [status.value]
-        if action is not None:
-            which, values = "action_type = ? AND status = ?", [action, status.value]
+    # One look-up for each of them: an index has them in order, so that none is read beyond the limit.
+    for which in (which for status in statuses for which in _shown_in(status)):
+        of, values = ("", ()) if action is None else ("action_type = ? AND ", (action,))
         found += _column(
-            f"SELECT seq FROM tasks WHERE {which} AND seq < ? ORDER BY seq DESC LIMIT ?",  # noqa: S608 - our own words
+            f"SELECT seq FROM tasks WHERE {of}{which} AND seq < ? ORDER BY seq DESC LIMIT ?",  # noqa: S608 - our own words
             *values, MAX_SEQ if before is None else before, limit,
         )  # fmt: skip
     return sorted(found, reverse=True)[:limit]
@@ -54,9 +53,13 @@ def whole(limit: int) -> list[models.Task]:
 
 
 def counts() -> Mapping[tuple[str, str], int]:
-    """How many tasks there are of each action and status; one walk along an index."""
-    found = _rows("SELECT action_type, status, count(*) FROM tasks GROUP BY action_type, status")
-    return {(action, status): number for action, status, number in found}
+    """How many tasks there are of each action, shown in each status; one walk along an index."""
+    text = "SELECT action_type, status, count(*) FROM tasks GROUP BY action_type, status"
+    found = Counter({(action, status): number for action, status, number in _rows(text)})
+    for (action,) in _rows(f"SELECT action_type FROM tasks WHERE {_RUNS_AND_ASKS}"):  # noqa: S608 - our own words
+        found[action, Status.RUNNING.value] -= 1
+        found[action, Status.AWAITING_APPROVAL.value] += 1
+    return found
 
 
 @dataclass(frozen=True)
@@ -202,13 +205,28 @@ def _in_result(name: str) -> str:
     return f"CASE WHEN json_valid(output_data) THEN json_extract(output_data, '$.{name}') END"
 
 
+# A running task that asks its owner is shown as what it is for him: something that needs his OK.
+_ASKS = """EXISTS (SELECT 1 FROM questions AS asked WHERE asked.task_id = tasks.id
+AND asked.attempt = tasks.attempt AND asked.answer IS NULL)"""
+_RUNS_AND_ASKS = f"status = 'running' AND {_ASKS}"
+
+
+def _shown_in(status: Status) -> tuple[str, ...]:
+    """Which tasks are shown as *status*, as SQL; several where one index has not all of them."""
+    itself = f"status = '{status.value}'"
+    if status is Status.RUNNING:
+        return (f"{itself} AND NOT {_ASKS}",)
+    return (itself, _RUNS_AND_ASKS) if status is Status.AWAITING_APPROVAL else (itself,)
+
+
 _SMALL = {
     "input_data": "'{}'",
     "output_data": f"json_object('headline', {_in_result('headline')})",
 }
 # A row may hold 200 KB of output; a list of them must not.
 _LIGHT = f"SELECT {', '.join(_SMALL.get(name, name) for name in models.COLUMNS)} FROM tasks"  # noqa: S608 - our own words
-_CHANGED = f"""SELECT seq, rev, status, action_type, title, substr(preview, 1, 2000), error,
+_CHANGED = f"""SELECT seq, rev, CASE WHEN {_RUNS_AND_ASKS} THEN 'awaiting_approval' ELSE status END,
+action_type, title, substr(preview, 1, 2000), error,
 {_in_result("headline")}, substr({_in_result("answer")}, 1, 1000),
 coalesce(substr({_in_result("stdout")}, -1000), '') || ' ' ||
 coalesce(substr({_in_result("stderr")}, -500), '')

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.viewer.machine import Machine
-from worker import models, questions
+from worker import models, moves, questions
 
 OWN = {"Origin": "http://localhost"}
 
@@ -92,3 +92,21 @@ def test_a_question_that_has_lapsed_is_answered_by_nobody(client: FlaskClient, m
     machine.asks(task, "Bash", {"command": "make"}, lapses_at=datetime.now(UTC) - timedelta(days=1))
     where, fields = form_of(client.get(f"/t/{task.id}").text, "allow")
     assert client.post(where, data=fields, headers=OWN).status_code == 409
+
+
+def test_what_asks_counts_as_what_needs_an_ok(client: FlaskClient, machine: Machine) -> None:
+    waiting, running = machine.needs_ok(), machine.started(title="Work on")
+    task = machine.started(title="Mend it")
+    number = machine.asks(task, "Bash", {"command": "make"})
+    page = client.get("/").text
+    assert "<title>(2) Tasks" in page
+    places = [page.index(f"/t/{one.id}") for one in (task, waiting, running)]
+    assert places == sorted(places)
+    for where in ("/?status=awaiting_approval", "/?status=awaiting_approval&action=shell&q=mend"):
+        assert f"/t/{task.id}" in client.get(where).text
+    only = client.get("/?status=running").text
+    assert f"/t/{running.id}" in only
+    assert f"/t/{task.id}" not in only
+    moves.answer_of(number, "no")
+    assert "<title>(1) Tasks" in client.get("/").text
+    assert f"/t/{task.id}" in client.get("/?status=running&q=mend").text
