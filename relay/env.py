@@ -1,12 +1,15 @@
-"""What relay and machine both read in `.env`: keys, and where the relay is. No I/O."""
+"""What relay and machine both read in `.env`, and how: keys, where the relay is, which stores there are."""
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from relay.names import NAME
 
@@ -30,6 +33,15 @@ def parse_keys(text: str, unnamed: str) -> dict[str, str]:
     if not keys:
         raise ValueError("no key is given")
     return keys
+
+
+def _keys(value: SecretStr) -> SecretStr:
+    parse_keys(value.get_secret_value(), "nobody")
+    return value
+
+
+Keys = Annotated[SecretStr, AfterValidator(_keys)]
+"""One key or several, as `parse_keys` takes them."""
 
 
 def _relay_address(text: str) -> str:
@@ -56,3 +68,56 @@ def _public_address(text: str) -> str:
 
 PublicAddress = Annotated[str, AfterValidator(_public_address)]
 """Where the world reaches the relay: as RelayAddress, and with nothing after the host."""
+
+
+class Environment(BaseModel):
+    """What a process reads, once: frozen, and every problem is told at once (`docs/CONFIGURATION.md`)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=str.upper)
+
+    storage_backend: str = "sqlite"
+    database_url: str | None = None
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str | None] | None = None) -> Self:
+        """Read *environment* (default: `.env`, overruled by the process environment).
+
+        Raises ValidationError that names every problem, or OSError or ValueError for an unreadable file."""
+        if environment is None:
+            # Merged, not loaded into the environment: what a program inherits must hold no key.
+            environment = {**dotenv_values(".env"), **os.environ}
+        # An empty value means "not set": that is how .env.example shows optional settings.
+        return cls.model_validate({name: value for name, value in environment.items() if value})
+
+    @field_validator("storage_backend")
+    @classmethod
+    def _is_built(cls, value: str) -> str:
+        if value != "sqlite":
+            raise ValueError("only sqlite is supported so far")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_not_needed(cls, value: str) -> str:  # noqa: ARG003 - each is one too many
+        # Whoever names a server believes that it keeps his tasks.
+        raise ValueError(
+            "no database server is supported so far; leave it empty, everything is kept in files"
+        )
+
+
+class MachineEnvironment(Environment):
+    """What every process reads that speaks to the relay for a machine."""
+
+    relay_server_url: RelayAddress | None = None
+    port: int = Field(default=8000, ge=0, le=65_535)
+    machine_key: Keys
+
+    @property
+    def own_key(self) -> str:
+        """The key this machine shows to the relay: the first of MACHINE_KEY."""
+        return next(iter(parse_keys(self.machine_key.get_secret_value(), "nobody")))
+
+    @property
+    def relay_address(self) -> str:
+        """Where the relay is; on this machine unless RELAY_SERVER_URL says otherwise."""
+        return self.relay_server_url or f"http://127.0.0.1:{self.port}"

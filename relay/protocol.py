@@ -203,7 +203,7 @@ class CloseCode(IntEnum):
 
 
 def explain(problem: ValidationError) -> str:
-    """Every mistake that pydantic found, in one line for people; values of keys and secrets are not shown."""
+    """Every mistake that pydantic found, in one line for people; what may hold a secret is not shown."""
     said = [_explain_one(dict(error)) for error in problem.errors(include_url=False)]
     return "; ".join(said[:_MOST]) + (f"; and {len(said) - _MOST} more" if len(said) > _MOST else "")
 
@@ -216,7 +216,7 @@ def _explain_one(error: dict[str, Any]) -> str:
     where = ".".join(str(part) for part in error["loc"] if "[" not in str(part))[:100]
     plain, message = _PLAIN.get(error["type"]), error["msg"].removeprefix("Value error, ")
     said = f"{where} {plain}" if plain else f"{where}: {message}".removeprefix(": ")
-    if plain or not where or re.search(r"(?i)(key|secret)$", where):
+    if plain or not where or re.search(r"(?i)(key|secret|database_url|queue_url)$", where):
         return said
     seen = error["input"]
     shown = f"a {type(seen).__name__}" if isinstance(seen, dict | list) else repr(seen)[:60]

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
-from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
-from relay.env import PublicAddress, parse_keys
+from relay.env import Environment, Keys, PublicAddress, parse_keys
 from relay.names import NAME
 
 GITHUB = "github"
 """The caller's name of what comes with GitHub's signature."""
 
 
-class Settings(BaseModel):
-    """One frozen object; every problem is reported at once (`docs/CONFIGURATION.md`)."""
+class Settings(Environment):
+    """Who may come in, where it listens, and where it keeps things."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=str.upper)
-
-    api_key: SecretStr
-    machine_key: SecretStr
+    api_key: Keys
+    machine_key: Keys
     machine_name: str = Field(default="laptop", pattern=NAME)
     github_webhook_secret: SecretStr | None = None
     webhook_secret: SecretStr | None = None
@@ -34,24 +29,6 @@ class Settings(BaseModel):
     port: int = Field(default=8000, ge=0, le=65_535)
     public_url: PublicAddress | None = None
     relay_sqlite_path: Path = Path("relay.db")
-    storage_backend: Literal["sqlite"] = "sqlite"
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str | None] | None = None) -> Self:
-        """Read *environment* (default: `.env`, overruled by the process environment).
-
-        Raises ValidationError that names every problem, or OSError or ValueError for an unreadable file."""
-        if environment is None:
-            # Merged, not loaded into the environment: what a program inherits must hold no key.
-            environment = {**dotenv_values(".env"), **os.environ}
-        # An empty value means "not set": that is how .env.example shows optional settings.
-        return cls.model_validate({name: value for name, value in environment.items() if value})
-
-    @field_validator("api_key", "machine_key")
-    @classmethod
-    def _check_keys(cls, value: SecretStr) -> SecretStr:
-        parse_keys(value.get_secret_value(), "default")
-        return value
 
     @model_validator(mode="after")
     def _scopes_are_apart(self) -> Self:

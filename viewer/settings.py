@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import socket
-from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Self
 
-from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from relay.env import Environment
 from viewer import access
 
 
-class Settings(BaseModel):
-    """One frozen object; every problem is reported at once (`docs/CONFIGURATION.md`)."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=str.upper)
+class Settings(Environment):
+    """Where it listens, for whom, and beside which records."""
 
     viewer_host: str = "127.0.0.1"
     viewer_port: int = Field(default=5001, ge=0, le=65_535)
     viewer_origins: str | None = None
     sqlite_path: Path = Path("tasks.db")
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str | None] | None = None) -> Self:
-        """Read *environment* (default: `.env`, overruled by the process environment).
-
-        Raises ValidationError that names every problem, or OSError or ValueError for an unreadable file."""
-        if environment is None:
-            # Merged, not loaded into the environment: what a program inherits must hold no key.
-            environment = {**dotenv_values(".env"), **os.environ}
-        return cls.model_validate({name: value for name, value in environment.items() if value})
 
     @field_validator("viewer_host")
     @classmethod

@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import Field, field_validator
 
-from relay.env import PublicAddress, RelayAddress, parse_keys
+from relay.env import Keys, MachineEnvironment, PublicAddress, parse_keys
 from relay.names import NAME
 
 
-class Settings(BaseModel):
-    """One frozen object; every problem is reported at once (`docs/CONFIGURATION.md`)."""
+class Settings(MachineEnvironment):
+    """The machine's, and where it keeps things."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=str.upper)
-
-    relay_server_url: RelayAddress | None = None
-    port: int = Field(default=8000, ge=0, le=65_535)
-    machine_key: SecretStr
     sqlite_path: Path = Path("tasks.db")
     queue_url: str = "queue.db"
     policy_path: Path = Path("policy.toml")
     workers: int = Field(default=4, ge=1, le=64)
     retention_days: float = Field(default=30, gt=0)
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str | None] | None = None) -> Self:
-        """Read *environment* (default: `.env`, overruled by the process environment).
-
-        Raises ValidationError that names every problem, or OSError or ValueError for an unreadable file."""
-        if environment is None:
-            # Merged, not loaded into the environment: what a program inherits must hold no key.
-            environment = {**dotenv_values(".env"), **os.environ}
-        return cls.model_validate({name: value for name, value in environment.items() if value})
-
-    @field_validator("machine_key")
-    @classmethod
-    def _check_key(cls, value: SecretStr) -> SecretStr:
-        parse_keys(value.get_secret_value(), "laptop")
-        return value
 
     @field_validator("queue_url")
     @classmethod
@@ -51,16 +26,6 @@ class Settings(BaseModel):
         if "://" in value:
             raise ValueError("only a SQLite file is supported so far, for example ./queue.db")
         return value
-
-    @property
-    def own_key(self) -> str:
-        """The key this machine shows to the relay: the first of MACHINE_KEY."""
-        return next(iter(parse_keys(self.machine_key.get_secret_value(), "laptop")))
-
-    @property
-    def relay_address(self) -> str:
-        """Where the relay is; on this machine unless RELAY_SERVER_URL says otherwise."""
-        return self.relay_server_url or f"http://127.0.0.1:{self.port}"
 
     @property
     def lock_path(self) -> Path:
@@ -71,19 +36,13 @@ class Settings(BaseModel):
 class ChainSettings(Settings):
     """What somebody needs who starts or checks all four processes."""
 
-    api_key: SecretStr
+    api_key: Keys
     machine_name: str = Field(default="laptop", pattern=NAME)
     relay_sqlite_path: Path = Path("relay.db")
     host: str = "127.0.0.1"
     public_url: PublicAddress | None = None
     viewer_host: str = "127.0.0.1"
     viewer_port: int = Field(default=5001, ge=0, le=65_535)
-
-    @field_validator("api_key")
-    @classmethod
-    def _check_api_key(cls, value: SecretStr) -> SecretStr:
-        parse_keys(value.get_secret_value(), "default")
-        return value
 
     @property
     def own_api_key(self) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from relay.env import RelayAddress, parse_keys
+from relay.env import Environment, RelayAddress, parse_keys
+from relay.protocol import explain
 
 ADDRESS: TypeAdapter[str] = TypeAdapter(RelayAddress)
 KEY, OTHER = "fake-key-0123456789", "fake-key-9876543210"
@@ -69,3 +70,14 @@ def test_the_relays_address_may_be_written_in_many_ways(text: str, address: str)
 def test_an_address_that_is_none_or_would_show_the_key_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
         ADDRESS.validate_python(text)
+
+
+def test_a_store_that_is_not_built_yet_is_one_clear_error_without_its_password() -> None:
+    named = {"STORAGE_BACKEND": "postgres", "DATABASE_URL": "postgresql://me:fake-password@host/db"}
+    with pytest.raises(ValidationError) as refused:
+        Environment.read(named)
+    said = explain(refused.value)
+    assert "STORAGE_BACKEND: only sqlite is supported so far, not 'postgres'" in said
+    assert "DATABASE_URL: no database server is supported so far; leave it empty" in said
+    assert "fake-password" not in said
+    assert Environment.read({"DATABASE_URL": ""}).database_url is None
