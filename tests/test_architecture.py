@@ -32,7 +32,7 @@ ROOMS = {
     "markdown_it": {"viewer/markdown.py"},
     "nh3": {"viewer/markdown.py"},
     "standardwebhooks": {"relay/auth.py", "relay/settings.py"},
-    "dotenv": {"relay/env.py"},
+    "dotenv": {"relay/env.py", "worker/__main__.py", "worker/doctor.py"},
     "waitress": {"viewer/__main__.py"},
     "segno": {"viewer/connect.py"},
     "honcho": {"worker/start.py"},
