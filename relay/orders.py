@@ -49,9 +49,10 @@ def retry(task: Task, order: NewDelivery) -> Task:
         add(order, task.machine, task.task_id)
     else:
         ((seq,),) = Delivery.pick("seq", f"{_OF_TASK} ORDER BY seq DESC LIMIT 1", task.task_id)
-        # What was sent once may be there already, so it does not count as never sent.
-        revived = "state = 'waiting', sends = min(sends, 1), expires_at = ?"
-        Delivery.change(revived, "seq = ?", order.expires_at, seq)
+        # What was sent once may be there already, so it does not count as never sent. Whoever wants it
+        # now must be allowed to: the machine judges it by their name.
+        revived = "state = 'waiting', sends = min(sends, 1), expires_at = ?, caller = ?"
+        Delivery.change(revived, "seq = ?", order.expires_at, order.caller, seq)
     task.status, task.output, task.truncated = Status.PENDING, "", False
     task.reason = task.error = task.summary = task.returncode = task.started_at = task.completed_at = None
     task.rewrite()

@@ -62,7 +62,7 @@ class Intake:
             self._decide.stop(task)
         elif webhook.event == RETRY and task.attempt == order.attempt - 1:
             try:
-                self._decide.renew(task, max(0.0, DEFAULT_TTL_S - webhook.expires_in))
+                self._decide.renew(task, max(0.0, DEFAULT_TTL_S - webhook.expires_in), webhook.caller)
             except CannotRetry as problem:
                 raise Unacceptable(str(problem)) from None
         return [order.task_id]

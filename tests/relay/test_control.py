@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from relay.protocol import CANCEL, COMMAND, RETRY
-from tests.relay.conftest import Machine, Served
+from tests.chain import API_KEY
+from tests.relay.conftest import Machine, Served, serve
 
 
 def taken(machine: Machine) -> dict[str, Any]:
@@ -171,6 +173,16 @@ def test_a_task_that_never_reached_the_machine_is_delivered_when_it_is_tried_aga
         frame = taken(machine)
         assert (frame["event"], frame["payload"]["data"]["params"]) == (COMMAND, {"n": 1})
         assert machine.is_silent()
+
+
+def test_what_is_delivered_at_somebody_elses_wish_is_delivered_in_their_name(tmp_path: Path) -> None:
+    other = "fake-other-key-for-tests-0000"
+    with serve(tmp_path, API_KEY=f"owner={API_KEY},guest={other}") as relay:
+        relay.command(task_id="t")
+        relay.order("t", "cancel")
+        assert relay.order("t", "retry", headers={"X-API-Key": other}).status_code == 202
+        with relay.machine() as machine:
+            assert taken(machine)["caller"] == "guest"
 
 
 def test_a_command_that_was_posted_again_after_it_failed_is_the_failed_task(relay: Served) -> None:

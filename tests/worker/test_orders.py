@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +18,9 @@ from worker.models import Task
 Add = Callable[..., Task]
 
 
-def order(event: str, **data: Any) -> Webhook:
+def order(event: str, caller: str = "phone", **data: Any) -> Webhook:
     values = {
-        "event": event, "delivery_id": "o-1", "timestamp": NOW, "caller": "phone", "expires_in": 86_400.0,
+        "event": event, "delivery_id": "o-1", "timestamp": NOW, "caller": caller, "expires_in": 86_400.0,
         "attempt": 1, "payload": {"type": event, "data": data},
     }  # fmt: skip
     return Webhook.model_validate(values)
@@ -65,6 +66,23 @@ def test_run_again_comes_twice_and_makes_one_attempt(inbox: Inbox, add: Add) -> 
     moves.finish(second, Status.FAILED, NOW)
     inbox.take(order("task_retry", task_id="t1", attempt=2))
     assert status("t1") == ("failed", 2)
+
+
+@pytest.mark.parametrize("limited", ["the one who asks again", "the one who asked first"])
+def test_run_again_must_be_allowed_to_whoever_asks_again_and_to_whoever_asked_first(
+    inbox: Inbox, add: Add, policy_path: Path, limited: str
+) -> None:
+    first, again = ("owner", "phone") if limited == "the one who asks again" else ("phone", "owner")
+    add("t1", caller=first)
+    inbox.cancel("t1")
+    everything = policy_path.read_text()
+    policy_path.write_text(f'{everything}[callers.phone]\nallow = ["git.read"]\n')
+    with pytest.raises(Unacceptable, match=r"phone may not ask for shell\.full"):
+        inbox.take(order("task_retry", caller=again, task_id="t1", attempt=2))
+    assert status("t1") == ("cancelled", 1)
+    policy_path.write_text(f'{everything}[callers.phone]\nallow = ["shell.full"]\n')
+    inbox.take(order("task_retry", caller=again, task_id="t1", attempt=2))
+    assert status("t1") == ("pending", 2)
 
 
 def test_a_stop_that_was_asked_for_one_attempt_does_not_stop_the_next(inbox: Inbox, add: Add) -> None:
