@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from PIL import Image
@@ -25,10 +25,12 @@ from tests.chain import ROOT
 from tests.screens.seed import Clock, seed
 from tests.viewer.machine import Machine
 from viewer.app import create_app
+from viewer.devices import Devices
+from viewer.settings import Settings
 
 NOW = datetime(2026, 11, 25, 14, 28, tzinfo=UTC)
 FOLDER = ROOT / "docs" / "screens"
-MOST_BYTES = 600 * 1024
+MOST_BYTES = 700 * 1024
 LOOKS = {"phone": "light", "laptop": "dark"}
 COLOURS, OFTEN = 128, 16
 PAGES = {
@@ -42,7 +44,9 @@ PAGES = {
     "needs-your-ok": "/t/{asks}",
     "stats": "/stats",
     "events": "/events",
+    "connect": "/connect",
 }
+SIGN_IN = "sign-in"
 STRIP = ("tasks", "needs-your-ok", "running", "answer")
 """Side by side, for the README."""
 
@@ -55,12 +59,12 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
-        _viewer(Path(folder)) as (base, ids),
+        _viewer(Path(folder)) as (base, ids, cookie),
         sync_playwright() as play,
     ):
         browser = play.chromium.launch(executable_path=chromium, args=FLAGS)
         for device, scheme in LOOKS.items():
-            pictures = dict(_pictures(browser, base, ids, device, scheme))
+            pictures = dict(_pictures(browser, base, ids, cookie, device, scheme))
             for name, image in pictures.items():
                 _save(image, FOLDER / f"{name}-{device}.webp")
             if device == "phone":
@@ -73,23 +77,30 @@ def main() -> None:
 
 
 @contextmanager
-def _viewer(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """The address of a viewer on a machine where all is well, and the ids of tasks worth a look."""
+def _viewer(folder: Path) -> Iterator[tuple[str, dict[str, str], tuple[str, str]]]:
+    """The address of a viewer on a machine where all is well, the ids of tasks worth a look, and the
+    cookie of a connected browser."""
     machine = Machine(folder)
     ids = seed(machine, NOW)
     lock = os.open(folder / "tasks.lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
     machine.inbox.tell_link("laptop", "0.1.0", is_open=True)
-    server = create_server(create_app(machine.inbox, Clock(NOW)), host="127.0.0.1", port=0, threads=8)
+    devices = Devices(folder / "tasks.devices.db", Clock(NOW - timedelta(days=3)))
+    devices.remember("Safari on iPhone")
+    settings = Settings.read({"VIEWER_ORIGINS": "https://laptop.example.ts.net"})
+    cookie = settings.cookie, devices.remember("Chrome on Linux")
+    app = create_app(machine.inbox, devices, settings, Clock(NOW))
+    server = create_server(app, host="127.0.0.1", port=0, threads=8)
     threading.Thread(target=server.run, daemon=True).start()
-    yield f"http://127.0.0.1:{server.effective_port}", ids
+    yield f"http://127.0.0.1:{server.effective_port}", ids, cookie
     server.close()
+    devices.close()
     os.close(lock)
     machine.close()
 
 
 def _pictures(
-    browser: Browser, base: str, ids: dict[str, str], device: str, scheme: str
+    browser: Browser, base: str, ids: dict[str, str], cookie: tuple[str, str], device: str, scheme: str
 ) -> Iterator[tuple[str, Image.Image]]:
     context = browser.new_context(
         **DEVICES[device],
@@ -101,6 +112,10 @@ def _pictures(
     )
     page = context.new_page()
     page.clock.set_fixed_time(NOW)
+    page.goto("/login")
+    yield SIGN_IN, _shot(page, SIGN_IN)
+    name, value = cookie
+    context.add_cookies([{"name": name, "value": value, "url": base, "sameSite": "Strict"}])
     for name, path in PAGES.items():
         page.goto(path.format(**ids))
         yield name, _shot(page, name)
