@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from relay.names import Name
 
 MAX_PROJECTS, MAX_ACTIONS = 500, 50  #: that one machine announces
+MAX_SCHEMA_CHARS = 20_000
+"""Of the parameters of one action: every assistant reads all of it."""
 
 
 class _Frozen(BaseModel):
@@ -30,13 +33,33 @@ class AnnouncedProject(_Frozen):
     """Scopes of actions that its owner added."""
 
 
+class _OneField(BaseModel):
+    any_of: list[dict[str, Any]] = Field(default=[], alias="anyOf")  # Any: JSON
+
+
+class _ToolShape(BaseModel):
+    """What tools must have in common. One that has not makes apps refuse all that are listed with it."""
+
+    dialect: str | None = Field(default=None, alias="$schema")
+    type: Literal["object"] = "object"
+    properties: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")], _OneField] = {}
+    required: list[str] = []
+
+
+def _fits_a_tool(schema: dict[str, Any]) -> dict[str, Any]:  # Any: JSON
+    _ToolShape.model_validate(schema)
+    if (seen := len(json.dumps(schema))) > MAX_SCHEMA_CHARS:
+        raise ValueError(f"a schema of {seen} characters; {MAX_SCHEMA_CHARS} are allowed")
+    return schema
+
+
 class AnnouncedAction(_Frozen):
     """An action that the machine's owner added."""
 
     name: Name
     description: str = Field(max_length=1_000)
-    parameters: dict[str, Any]  # Any: JSON
-    """A JSON schema of what goes into a command's `params`."""
+    parameters: Annotated[dict[str, Any], AfterValidator(_fits_a_tool)]  # Any: JSON
+    """A JSON schema of what goes into a command's `params`, such that a tool can be made of it."""
 
 
 class Agent(_Frozen):

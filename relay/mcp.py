@@ -119,6 +119,8 @@ def _added(action: AnnouncedAction, output: dict[str, Any] | None, offers: Offer
     common = Common.model_json_schema()["properties"]
     own = {name: its for name, its in schema.get("properties", {}).items() if name != "working_dir"}
     schema["properties"] = {**own, **common}
+    # Named twice, a field makes the schema invalid; whether the common ones are needed is said below.
+    schema["required"] = [name for name in schema.get("required", ()) if name in own and name not in common]
     title = action.name.replace("_", " ").replace("-", " ").capitalize()
     return ListedTool(
         name=action.name,

@@ -6,7 +6,10 @@ without the machine's yes stands in `relay.endings`."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+
+from pydantic import ValidationError
 
 from relay.announced import Announced
 from relay.protocol import Report
@@ -151,8 +154,13 @@ def announce(machine: str, told: Announced) -> None:
 
 
 def announced() -> dict[str, Announced]:
-    """What each machine last said about itself."""
-    return {one.machine: Announced.model_validate_json(one.told) for one in Announcement.select()}
+    """What each machine last said about itself, as far as this relay can read it."""
+    found = {}
+    for one in Announcement.select():
+        # What another version wrote must not keep the relay from starting; the machine says it anew.
+        with suppress(ValidationError):
+            found[one.machine] = Announced.model_validate_json(one.told)
+    return found
 
 
 def put_report(machine: str, report: Report) -> Task | None:

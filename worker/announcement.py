@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import PydanticUserError, ValidationError
 
 from relay.announced import MAX_ACTIONS, MAX_PROJECTS, Agent, Announced, AnnouncedAction, AnnouncedProject
+from relay.protocol import explain
 from worker.actions.base import Action
 from worker.policy import Policy, PolicyFile, Project, Rejected
 
@@ -39,7 +40,8 @@ def _added(catalogue: Mapping[str, type[Action]]) -> list[AnnouncedAction]:
             added.append(AnnouncedAction(name=name, description=about, parameters=schema))
         except (PydanticUserError, ValidationError) as problem:
             # It can still be asked for; the machine must not stay away because of it.
-            log.warning("The action %s cannot be told to the relay (%s).", name, str(problem).splitlines()[0])
+            why = explain(problem) if isinstance(problem, ValidationError) else str(problem).splitlines()[0]
+            log.warning("The action %s cannot be told to the relay (%s).", name, why)
     return added[:MAX_ACTIONS]
 
 

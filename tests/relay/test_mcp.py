@@ -50,6 +50,7 @@ def post(relay: Served, body: Any, **headers: str) -> httpx.Response:
 class WordCount(Action):
     """An action that somebody added; a parameter is called as one of another tool."""
 
+    project: str
     file: str
     mode: Literal["fast", "slow"] = "fast"
 

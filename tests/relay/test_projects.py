@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,40 @@ def test_an_announcement_that_says_too_much_or_nonsense_ends_the_session(
     with shared.machine(greet=False) as machine:
         machine.say(type="hello", machine="laptop", version="test", projects=[{**HOUSE, **more}])
         assert machine.close_code() == CloseCode.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"properties": ["file"]},
+        {"properties": {"file": "string"}},
+        {"properties": {"file": {"anyOf": 5}}},
+        {"properties": {"file": {"anyOf": [1]}}},
+        {"properties": {"a file": {}}},
+        {"properties": {}, "required": "file"},
+        {"properties": {}, "required": [{}]},
+        {"type": "string"},
+        {"$schema": 5},
+        {"properties": {"file": {"description": "x" * 20_000}}},
+    ],
+)
+def test_an_action_that_cannot_be_a_tool_is_not_taken_and_spoils_no_other(
+    shared: Served, parameters: dict[str, Any]
+) -> None:
+    odd = {**COUNT, "parameters": parameters}
+    with shared.machine(greet=False) as machine:
+        machine.say(type="hello", machine="laptop", version="test", projects=[GARDEN], actions=[COUNT, odd])
+        assert machine.close_code() == CloseCode.PROTOCOL_ERROR
+
+
+def test_what_cannot_be_read_any_more_keeps_no_relay_from_starting(tmp_path: Path) -> None:
+    with serve(tmp_path) as relay, relay.machine(greet=False) as machine:
+        machine.greet(projects=[GARDEN])
+    with closing(sqlite3.connect(tmp_path / "relay.db")) as database:
+        database.execute("UPDATE announcements SET told = '{}'")
+        database.commit()
+    with serve(tmp_path) as relay:
+        assert known(relay)[0]["projects"] is None
 
 
 def test_projects_are_shown_to_callers_only(shared: Served) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
+from pydantic import ConfigDict
+
 from relay.protocol import Hello
 from relay.strict_json import parse_json
 from worker.actions import catalogue
@@ -98,8 +100,16 @@ class Untellable(Action):
     """A function."""
 
 
+class Odd(WordCount):
+    """An action whose schema its author made odd."""
+
+    action_type: ClassVar[str] = "odd"
+    model_config = ConfigDict(json_schema_extra={"required": "file"})
+
+
 def test_actions_that_somebody_added_are_told_with_their_parameters(tmp_path: Path) -> None:
-    everything = {**catalogue(), "word_count": WordCount, "No Name": WordCount, "untellable": Untellable}
+    added = {"word_count": WordCount, "No Name": WordCount, "untellable": Untellable, "odd": Odd}
+    everything = {**catalogue(), **added}
     (count,) = announced(rules(tmp_path, POLICY), everything, []).actions
     assert (count.name, count.description) == ("word_count", "Count the words of a file.")
     assert count.parameters["properties"]["file"]["description"] == "Which file."
