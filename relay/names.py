@@ -10,6 +10,8 @@ from pydantic import Field
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 Name = Annotated[str, Field(pattern=NAME)]
+HERE = "viewer"
+"""The caller of what somebody asks for on the machine itself; no app is called so."""
 
 
 def spoken_key(name: str) -> str:

@@ -16,6 +16,7 @@ from mcp.server.auth.provider import (
     OAuthAuthorizationServerProvider,
     RefreshToken,
     RegistrationError,
+    TokenError,
 )
 from mcp.server.auth.settings import ClientRegistrationOptions
 from mcp.shared.auth import InvalidRedirectUriError, OAuthClientInformationFull, OAuthToken
@@ -178,10 +179,13 @@ class Desk(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, Acc
         scopes: list[str],  # noqa: ARG002
     ) -> OAuthToken:
         """New tokens for a spent one. The caller's name stays that of the sign-in."""
-        app = await self._relay.writer.run(apps.find, client.client_id)
-        assert app is not None
-        await self._relay.writer.run(apps.spend, digest(refresh_token.token), self._relay.now())
-        return await self._issue(client.client_id, str(app.caller), str(refresh_token.subject))
+        spent = digest(refresh_token.token)
+        # Not the app's: that is the name of its latest sign-in, which may have led elsewhere.
+        token = await self._relay.writer.run(apps.find_token, spent, client.client_id)
+        if token is None:
+            raise TokenError("invalid_grant", "The sign-in has just ended")
+        await self._relay.writer.run(apps.spend, spent, self._relay.now())
+        return await self._issue(client.client_id, token.caller, token.family)
 
     async def _issue(self, client_id: str, caller: str, family: str) -> OAuthToken:
         now = self._relay.now()

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Collection
 from urllib.parse import urlsplit, urlunsplit
 
+from relay.names import HERE
+
 # The callbacks of the vendors' apps: https, this host, a path that begins like this.
 VENDORS = {
     ("claude.ai", "/api/mcp/auth_callback"): "claude",
@@ -55,8 +57,9 @@ def caller_name(uri: str, name: str | None, taken: Collection[str]) -> str:
     key or that a vendor has."""
     if vendor := _vendor(uri):
         return vendor
-    words = re.sub(r"[^a-z0-9]+", "-", called(name).lower()).strip("-")[:24].strip("-") or "app"
-    return f"{words}-app" if words in {*taken, *VENDORS.values()} else words
+    words = re.sub(r"[^a-z0-9]+", "-", called(name).lower()).strip("-")[:20].strip("-") or "app"
+    others = (f"{words}-app{number}" for number in ("", *range(2, len(taken) + 9)))
+    return next(one for one in (words, *others) if one not in {*taken, *VENDORS.values(), HERE})
 
 
 def _vendor(uri: str) -> str | None:

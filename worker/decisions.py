@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from relay.names import HERE
 from relay.protocol import DEFAULT_TTL_S, Command, Reason, Status
 from worker import actions, models, moves
 from worker.actions.base import Answer
@@ -20,8 +21,6 @@ from worker.policy import PolicyFile
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
-HERE = "viewer"
-"""The caller of what somebody asks for on the machine itself."""
 _TITLE_CHARS = 200
 DECLINED = "You declined it in the viewer, so nothing was run"
 NOT_OPEN = (

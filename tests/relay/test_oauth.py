@@ -20,6 +20,7 @@ from mcp.shared.auth import (
 )
 
 from relay import apps, signins
+from relay.tokens import digest
 from tests.chain import API_KEY, MACHINE_KEY
 from tests.relay.assistants import ERAS, GARDEN, assistant, obedient, run
 from tests.relay.conftest import Clocks, Served, serve
@@ -234,7 +235,7 @@ def test_wrong_keys_are_counted_and_end_the_sign_in(app: App) -> None:
 
 
 def test_wrong_keys_from_one_address_are_counted_over_all_sign_ins(tmp_path: Path) -> None:
-    with serve(tmp_path, failures=12) as relay:
+    with serve(tmp_path, failures=8) as relay:
         app = App(relay)
         app.register()
         numbers = [app.number() for _ in range(4)]
@@ -392,6 +393,18 @@ def test_a_refresh_token_opens_nothing_and_belongs_to_its_app(app: App) -> None:
     other.http.close()
 
 
+def test_a_renewed_token_keeps_the_name_of_its_own_sign_in(relay: Served) -> None:
+    app = App(relay, redirect=LOOPBACK, name="Notes")
+    app.register(redirect_uris=[LOOPBACK, CLAUDE])
+    at_home = app.sign_in()
+    app.redirect = CLAUDE
+    app.sign_in()
+    renewed = app.refresh(at_home["refresh_token"]).json()
+    names = relay.rows(f"SELECT caller FROM tokens WHERE digest = '{digest(renewed['access_token'])}'")
+    assert names == [("notes",)]
+    app.http.close()
+
+
 @pytest.mark.parametrize("method", ["none", "client_secret_post"])
 @pytest.mark.parametrize("which", ["access_token", "refresh_token"])
 def test_an_app_that_signs_out_is_out_at_once(shared: Served, method: str, which: str) -> None:
@@ -455,6 +468,17 @@ def test_strangers_may_begin_only_so_many_sign_ins(tmp_path: Path) -> None:
         answers = [app.register() for _ in range(6)]
         assert [answer.status_code for answer in answers] == [201] * 5 + [429]
         assert int(answers[-1].headers["retry-after"]) >= 1
+        app.http.close()
+
+
+def test_strangers_who_knock_too_often_do_not_keep_the_owner_from_answering(tmp_path: Path) -> None:
+    with serve(tmp_path, failures=5) as relay:
+        app = App(relay)
+        app.register()
+        number = app.number()
+        while app.register().status_code != 429:
+            pass
+        assert app.answer(number).status_code == 303
         app.http.close()
 
 

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import AnyUrl, ValidationError
 
-from relay.names import NAME
+from relay.names import HERE, NAME
 from relay.redirects import LOOPBACK, VENDORS, called, caller_name, is_allowed
 
 HOSTS = {host for host, _ in VENDORS} | LOOPBACK
@@ -41,10 +41,13 @@ def test_what_is_allowed_leads_a_browser_to_a_host_that_is_known(uri: str) -> No
 
 
 @given(st.text(max_size=100))
+@example("Phone")
+@example("Viewer")
 def test_whatever_an_app_calls_itself_its_name_is_harmless(name: str) -> None:
     shown = called(name)
     assert shown.isprintable()
     assert 0 < len(shown) <= 60
-    caller = caller_name("http://127.0.0.1/x", name, {"phone"})
+    taken = {"phone", "phone-app", "phone-app2", "app"}
+    caller = caller_name("http://127.0.0.1/x", name, taken)
     assert re.fullmatch(NAME, caller)
-    assert caller not in {"phone", *VENDORS.values()}
+    assert caller not in {*taken, *VENDORS.values(), HERE}
