@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from listener.backoff import Backoff, is_hopeless
 from listener.door import Inbox
-from listener.frames import Broken, answers, read, receive
+from listener.frames import Broken, answers, heartbeat, read, receive
 from listener.settings import Settings
 from listener.sleep import LOOK_S, SleepDetector
 from relay.announced import Announced
@@ -26,7 +26,6 @@ from relay.protocol import (
     Ack,
     Announcement,
     CloseCode,
-    Heartbeat,
     HeartbeatAck,
     Hello,
     Nack,
@@ -44,7 +43,7 @@ VERSION = "0.1.0"
 ANSWER_S = 10.0
 """A relay that does not answer hello or a heartbeat within this time is gone."""
 ANNOUNCE_S = 2.0
-"""How often it looks whether what may be asked for here has changed."""
+"""How often it looks whether what may be asked for here has changed, and whether the worker runs."""
 AWAKE_S = 5.0
 """After a sleep the line is probably gone; this long it may prove the opposite."""
 
@@ -69,6 +68,8 @@ class Client:
         self._inbox: Inbox
         self._heard = asyncio.Event()
         self._announced: Announced
+        # As the relay believes it; a new session begins with the better news.
+        self._worker_runs = True
         self._told = False
 
     async def run(self) -> None:
@@ -84,7 +85,7 @@ class Client:
             except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed, Broken) as problem:
                 why = _say(problem)
             pause = self._backoff.pause(time.monotonic() - started)
-            log.warning("Not connected to the relay (%s); trying again in %.0f s.", why, pause)
+            log.warning("Not connected to the relay (%s); trying again in %.1f s.", why, pause)
             if self._told:
                 await self._tell(self._settings.machine_name, is_open=False)
             await asyncio.sleep(pause)
@@ -120,6 +121,7 @@ class Client:
                     watcher.cancel()
 
     async def _greet(self, connection: ClientConnection) -> None:
+        self._worker_runs = True
         self._announced = told = await self._on_thread(self._inbox.announced)
         name = self._settings.machine_name
         hello = Hello(
@@ -179,7 +181,7 @@ class Client:
             await asyncio.sleep(HEARTBEAT_S)
             self._heard.clear()
             try:
-                await connection.send((await self._heartbeat()).model_dump_json())
+                await connection.send(await self._heartbeat())
                 async with asyncio.timeout(ANSWER_S):
                     await self._heard.wait()
             except TimeoutError:
@@ -190,13 +192,10 @@ class Client:
             except ConnectionClosed:
                 return
 
-    async def _heartbeat(self) -> Heartbeat:
-        try:
-            busy, queued = await self._on_thread(self._inbox.load)
-        except Unavailable:
-            # The records are locked or the disk is full; that is no reason to look dead.
-            return Heartbeat()
-        return Heartbeat(busy=busy, queued=queued)
+    async def _heartbeat(self) -> str:
+        beat = await self._on_thread(lambda: heartbeat(self._inbox))
+        self._worker_runs = beat.worker
+        return beat.model_dump_json()
 
     async def _watch_sleep(self, connection: ClientConnection) -> None:
         detector = SleepDetector()
@@ -217,12 +216,15 @@ class Client:
         while True:
             await asyncio.sleep(ANNOUNCE_S)
             told = await self._on_thread(self._inbox.announced)
-            if told != self._announced:
-                self._announced = told
-                try:
+            try:
+                if told != self._announced:
+                    self._announced = told
                     await connection.send(Announcement.model_validate(told.model_dump()).model_dump_json())
-                except ConnectionClosed:
-                    return
+                # Whoever asks meanwhile shall not hear that it is about to start.
+                if await self._on_thread(self._inbox.worker_runs) != self._worker_runs:
+                    await connection.send(await self._heartbeat())
+            except ConnectionClosed:
+                return
 
     async def _tell(self, machine: str, *, is_open: bool) -> None:
         self._told = is_open

@@ -19,6 +19,9 @@ class Inbox(Protocol):
     def load(self) -> tuple[int, int]:
         """How many tasks run, and how many wait for a free worker."""
 
+    def worker_runs(self) -> bool:
+        """Whether there is somebody to start what waits."""
+
     def announced(self) -> Announced:
         """What may be asked for here, as the policy says it now, and which assistants can be called."""
 

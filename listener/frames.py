@@ -8,8 +8,9 @@ import logging
 from pydantic import TypeAdapter, ValidationError
 from websockets.asyncio.client import ClientConnection
 
-from relay.protocol import Ack, Nack, RelayFrame, Webhook, explain
-from worker.inbox import Unacceptable
+from listener.door import Inbox
+from relay.protocol import Ack, Heartbeat, Nack, RelayFrame, Webhook, explain
+from worker.inbox import Unacceptable, Unavailable
 
 log = logging.getLogger("listener")
 
@@ -31,6 +32,17 @@ async def receive(connection: ClientConnection) -> list[RelayFrame]:
     except TimeoutError:
         pass
     return frames
+
+
+def heartbeat(inbox: Inbox) -> Heartbeat:
+    """What the machine says of itself every now and then."""
+    runs = inbox.worker_runs()
+    try:
+        busy, queued = inbox.load()
+    except Unavailable:
+        # The records are locked or the disk is full; that is no reason to look dead.
+        return Heartbeat(worker=runs)
+    return Heartbeat(busy=busy, queued=queued, worker=runs)
 
 
 def answers(webhooks: list[Webhook], refusals: list[Unacceptable | None]) -> list[Ack | Nack]:

@@ -172,6 +172,7 @@ class _Talk:
                     await self._refuse(nack)
                 case Heartbeat() as beat:
                     self._session.busy, self._session.queued = beat.busy, beat.queued
+                    self._session.worker = beat.worker
                     await self._say(HeartbeatAck().model_dump_json())
                     now = self._relay.now()
                     await self._relay.writer.run(store.seen, self._session.machine, self._version, now)

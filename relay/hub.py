@@ -30,6 +30,8 @@ class Session:
     busy: int = 0
     queued: int = 0
     """How many tasks run and wait there, by its last heartbeat."""
+    worker: bool = True
+    """Whether its worker runs, by the same."""
     agents: list[Agent] = field(default_factory=list)
     """The assistants that it can call, as it said last."""
 

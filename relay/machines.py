@@ -23,6 +23,7 @@ class MachineView(BaseModel):
     version: str | None
     busy: int | None = Field(description="How many tasks run there; null while it is offline.")
     queued: int | None = Field(description="How many wait there for a free worker; null while it is offline.")
+    worker: bool | None = Field(description="Whether its worker runs; null while it is offline.")
     waiting: int = Field(description="How many webhooks wait here for it.")
     agents: list[Agent] | None = Field(description="The assistants it can call; null while it is offline.")
 
@@ -59,6 +60,7 @@ def _view(relay: Relay, name: str, seen: Machine | None, waiting: int) -> Machin
         version=seen.version if seen else None,
         busy=session.busy if session else None,
         queued=session.queued if session else None,
+        worker=session.worker if session else None,
         waiting=waiting,
         agents=session.agents if session else None,
     )

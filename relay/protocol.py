@@ -152,11 +152,13 @@ class Nack(_Frozen):
 
 
 class Heartbeat(_Frozen):
-    """Machine to relay every HEARTBEAT_S; without an answer the machine reconnects."""
+    """Machine to relay every HEARTBEAT_S, and when its worker comes or goes; without an answer the
+    machine reconnects."""
 
     type: Literal["heartbeat"] = "heartbeat"
     busy: int = Field(default=0, ge=0)  #: how many tasks run
     queued: int = Field(default=0, ge=0)  #: how many wait for a free worker
+    worker: bool = True  #: whether the worker runs; without it nothing is started
 
 
 class Welcome(_Frozen):

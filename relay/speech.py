@@ -95,10 +95,21 @@ def is_asking(summary: str | None) -> bool:
 
 
 def waiting(
-    status: Status, machine: str, *, online: bool, silent_s: float | None = None, busy: bool = False
+    status: Status,
+    machine: str,
+    *,
+    online: bool,
+    silent_s: float | None = None,
+    busy: bool = False,
+    worker: bool = True,
 ) -> str:
     """What to say while *status* is not final. *silent_s*: since when *machine*, which is not
-    online, has not been heard (None: never); *busy*: all of its workers have something to do."""
+    online, has not been heard (None: never); *busy*: all of its workers have something to do; *worker*:
+    whether any of them is there."""
+    if online and not worker and status is not Status.AWAITING_APPROVAL:
+        if status is Status.RUNNING:
+            return f"The worker on {machine} stopped while it ran; news comes when the worker is back."
+        return f"The worker on {machine} does not run. It starts when the worker is back."
     if online:
         if status is Status.PENDING:
             return "It waits for a free worker." if busy else "It is about to start."

@@ -27,7 +27,7 @@ POLL_S = 10
 
 _WAIT = TypeAdapter(Annotated[float, Field(ge=0, le=MAX_WAIT_S, allow_inf_nan=False)])
 
-Waiting = Literal["offline", "busy", "approval", "queued"]
+Waiting = Literal["offline", "no_worker", "busy", "approval", "queued"]
 
 
 class TaskView(BaseModel):
@@ -42,7 +42,8 @@ class TaskView(BaseModel):
     machine: str
     machine_online: bool
     waiting_for: Waiting | None = Field(
-        description="Why it has not been started: offline, busy, approval or queued; null once it has."
+        description="Why it has not been started: offline, no_worker, busy, approval or queued; "
+        "null once it has."
     )
     attempt: int = Field(description="Grows by one with each 'run again'.")
     returncode: int | None
@@ -98,6 +99,8 @@ def _waiting_for(relay: Relay, status: Status, machine: str) -> Waiting | None:
     session = relay.hub.session(machine)
     if session is None:
         return "offline"
+    if not session.worker:
+        return "no_worker"
     return "busy" if session.queued else "queued"
 
 
@@ -108,7 +111,9 @@ def _summary(relay: Relay, status: Status, task: Task, *, online: bool) -> str:
     machine = task.machine
     session = relay.hub.session(machine)
     busy = session is not None and session.queued > 0
-    return waiting(status, machine, online=online, silent_s=relay.hub.silence(machine), busy=busy)
+    worker = session is None or session.worker
+    silent_s = relay.hub.silence(machine)
+    return waiting(status, machine, online=online, silent_s=silent_s, busy=busy, worker=worker)
 
 
 def _utc(seconds: float | None) -> datetime | None:
@@ -127,8 +132,8 @@ def _next_step(relay: Relay, status: Status, task: Task, again: str) -> str:
         return f"Tell the user to approve it in the viewer on {machine}. {again}"
     if status is Status.RUNNING and is_asking(task.summary):
         return f"Tell the user to allow or deny it in the viewer on {machine}. {again}"
-    if relay.hub.is_online(machine):
-        return again
+    if session := relay.hub.session(machine):
+        return again if session.worker else f"Tell the user to start the worker on {machine}. {again}"
     then = "the task starts" if status is Status.PENDING else "news of the task comes"
     return f"{machine} is offline, {last_seen(relay.hub.silence(machine))}; {then} when it is back."
 

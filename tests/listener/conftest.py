@@ -110,6 +110,7 @@ class Inbox:
         self.links: list[tuple[str, bool]] = []
         self.fault: Callable[[Webhook], Exception | None] = lambda _: None
         self.told = Announced(projects=[])
+        self.has_worker = True
 
     def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
         self.threads.add(threading.current_thread().name)
@@ -119,6 +120,9 @@ class Inbox:
                 raise fault
         self.taken += [one for one, fault in zip(webhooks, faults, strict=True) if fault is None]
         return [fault if isinstance(fault, Unacceptable) else None for fault in faults]
+
+    def worker_runs(self) -> bool:
+        return self.has_worker
 
     def load(self) -> tuple[int, int]:
         return 0, 0

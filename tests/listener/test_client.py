@@ -362,6 +362,31 @@ def test_heartbeats_are_sent_and_an_answered_one_keeps_the_session(
     run(main())
 
 
+def test_it_says_so_when_the_worker_goes_and_when_it_comes_back(
+    relay: Relay, listen: Listen, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "ANNOUNCE_S", 0.01)
+
+    async def main() -> None:
+        done = asyncio.Event()
+
+        async def talk(session: Session) -> None:
+            await session.welcome()
+            for there in (False, True):
+                inbox.has_worker = there
+                news = await session.hear()
+                assert (news["type"], news["worker"]) == ("heartbeat", there)
+            done.set()
+            await session.hear()
+
+        async with relay.serve(talk):
+            task = listen()
+            await done.wait()
+            await end(task)
+
+    run(main())
+
+
 def test_it_announces_what_is_here_and_announces_it_again_when_that_changes(
     relay: Relay, listen: Listen, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

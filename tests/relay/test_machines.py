@@ -22,7 +22,7 @@ def test_a_machine_that_was_never_there_is_shown_as_such(two_machines: Served) -
     assert list(machines(two_machines)) == ["laptop", "tower"]
     assert machines(two_machines)["tower"] == {
         "name": "tower", "online": False, "last_seen_at": None, "version": None, "busy": None, "queued": None,
-        "waiting": 0, "agents": None,
+        "worker": None, "waiting": 0, "agents": None,
     }  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def test_machines_are_shown_to_callers_only(shared: Served) -> None:
     assert shared.http.get("/machines", headers={"X-API-Key": "fake-wrong-key-0000"}).status_code == 401
 
 
-def test_why_a_task_waits_is_one_of_four_words(relay: Served) -> None:
+def test_why_a_task_waits_is_one_of_five_words(relay: Served) -> None:
     relay.command(task_id="t")
     assert relay.task("t")["waiting_for"] == "offline"
     with relay.machine() as machine:
@@ -119,6 +119,22 @@ def test_why_a_task_waits_is_one_of_four_words(relay: Served) -> None:
             relay.report("t", rev=rev, status=status)
             assert relay.task("t")["waiting_for"] is None
     described = relay.http.get("/openapi.json").json()["components"]["schemas"]["TaskView"]["properties"]
-    assert {"enum": ["offline", "busy", "approval", "queued"], "type": "string"} in described["waiting_for"][
-        "anyOf"
-    ]
+    why = {"enum": ["offline", "no_worker", "busy", "approval", "queued"], "type": "string"}
+    assert why in described["waiting_for"]["anyOf"]
+
+
+def test_a_machine_without_its_worker_does_not_promise_to_start_anything(relay: Served) -> None:
+    relay.command(task_id="t")
+    with relay.machine() as machine:
+        machine.ack(machine.webhook()["delivery_id"])
+        machine.say(type="heartbeat", queued=1, worker=False)
+        machine.hear()
+        waits = relay.task("t")
+        assert (waits["waiting_for"], machines(relay)["laptop"]["worker"]) == ("no_worker", False)
+        assert waits["summary"].startswith("The worker on laptop does not run. It starts")
+        assert waits["next_step"].startswith("Tell the user to start the worker on laptop.")
+        relay.report("t", rev=1, status="running")
+        assert "stopped while it ran; news comes when the worker is back." in relay.task("t")["summary"]
+        machine.say(type="heartbeat", busy=1, worker=True)
+        machine.hear()
+        assert relay.task("t")["summary"] == "It is still running."

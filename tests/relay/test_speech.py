@@ -199,6 +199,11 @@ def test_it_says_what_happened(said: str, expected: str) -> None:
             {"online": False},
             "Laptop is offline, never seen. It starts when the machine is back.",
         ),
+        (
+            Status.PENDING,
+            {"online": True, "worker": False},
+            "The worker on laptop does not run. It starts when the worker is back.",
+        ),
         (Status.RUNNING, {"online": True}, "It is still running."),
         (
             Status.RUNNING,
