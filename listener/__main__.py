@@ -42,7 +42,9 @@ def main() -> None:
         sys.exit(f"{reason}.")
     except ValidationError as problem:
         sys.exit(f"The listener cannot start: {explain(problem)}. {LOOK}")
-    except (OSError, ValueError, CannotOpen) as problem:
+    except CannotOpen as problem:
+        sys.exit(f"The listener cannot start: {problem}.")
+    except (OSError, ValueError) as problem:
         sys.exit(f"The listener cannot start: {problem}. {LOOK}")
 
 

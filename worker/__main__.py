@@ -48,7 +48,9 @@ def main() -> None:
         queue = Queue(Path(settings.queue_url))
     except ValidationError as problem:
         sys.exit(f"The worker cannot start: {explain(problem)}. {LOOK}")
-    except (OSError, ValueError, models.CannotOpen, recovery.AlreadyRunning) as problem:
+    except models.CannotOpen as problem:
+        sys.exit(f"The worker cannot start: {problem}.")
+    except (OSError, ValueError) as problem:
         sys.exit(f"The worker cannot start: {problem}. {LOOK}")
     work(settings, queue)
     # Kept until the very end: while programs are being ended, nobody else may begin.

@@ -153,6 +153,10 @@ class Inbox:
         except models.STORE_ERRORS as problem:
             raise Unavailable(f"the records cannot be read ({problem})") from None
 
+    def worker_runs(self) -> bool:
+        """Whether the worker of these records runs; without it nothing is started."""
+        return signs.read().worker_runs
+
     def announced(self) -> Announced:
         """What may be asked for on this machine as its policy says it now, and the assistants that can
         be called, as far as somebody has looked."""
@@ -160,7 +164,7 @@ class Inbox:
 
     def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
         """The listener says whether it has a session with the relay; for people to see, so that a
-        full disk is no reason to stop."""
+        full disk is no reason to stop. Raises CannotOpen when another listener runs on these records."""
         with suppress(OSError):
             self._link.write(signs.Link(machine, version, is_open, self._now()))
 

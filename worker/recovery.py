@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from relay.protocol import Status
 from worker import actions, lanes, marks, models, moves
-from worker.signs import is_locked, locks
+from worker.signs import AlreadyRunning, hold, is_locked
 from worker.tasks import Queue
 
 __all__ = [
@@ -27,7 +25,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-LOOKED_AT_S = 0.3
 FORGOTTEN = timedelta(seconds=5)
 """A task that has waited so long with an empty queue has lost its ring."""
 
@@ -36,21 +33,9 @@ FORGET_BATCH = 200
 RING_BATCH = 100
 
 
-class AlreadyRunning(Exception):
-    """Another worker holds the lock on these records."""
-
-
 def hold_lock(path: Path) -> int:
     """Be the only worker on these records until this process ends. Raises AlreadyRunning."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    deadline = time.monotonic() + LOOKED_AT_S
-    while not locks(lock, fcntl.LOCK_EX):
-        # Somebody who asks `is_locked` holds it as well, for an instant.
-        if time.monotonic() > deadline:
-            os.close(lock)
-            raise AlreadyRunning(f"Another worker is running on these records ({path} is locked)")
-        time.sleep(0.01)
-    return lock
+    return hold(path, "worker")
 
 
 def new_marker(path: Path) -> str:

@@ -9,11 +9,18 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from worker import models
+
+LOOKED_AT_S = 0.3
+
+
+class AlreadyRunning(models.CannotOpen):
+    """Another process holds the lock that only one may hold."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +50,10 @@ class LinkFile:
         self._file: int | None = None
 
     def write(self, link: Link) -> None:
-        """Say *link* from now on, for as long as this process lives. Raises OSError."""
+        """Say *link* from now on, for as long as this process lives. Raises OSError, or AlreadyRunning:
+        two listeners would take the session with the relay from each other."""
         if self._file is None:
-            self._file = os.open(_beside(".link"), os.O_RDWR | os.O_CREAT, 0o600)
-            # Another one that still runs is about to be told by the relay that it is superseded.
-            locks(self._file, fcntl.LOCK_EX)
+            self._file = hold(_beside(".link"), "listener")
         text = json.dumps({**link.__dict__, "since": link.since.isoformat()})
         # Padded instead of cut, so that a reader at this very moment finds a whole text.
         os.pwrite(self._file, text.encode().ljust(512), 0)
@@ -69,6 +75,21 @@ def _link(path: Path) -> Link | None:
 
 def _beside(suffix: str) -> Path:
     return Path(models.database.database).with_suffix(suffix)
+
+
+def hold(path: Path, who: str) -> int:
+    """Hold the lock on *path* until this process ends, as the only *who*. Raises AlreadyRunning."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + LOOKED_AT_S
+    while not locks(lock, fcntl.LOCK_EX):
+        # Somebody who asks `is_locked` holds it as well, for an instant.
+        if time.monotonic() > deadline:
+            os.close(lock)
+            raise AlreadyRunning(
+                f"Another {who} is running on these records ({path} is locked); stop that one first"
+            )
+        time.sleep(0.01)
+    return lock
 
 
 def is_locked(path: Path) -> bool:

@@ -12,6 +12,8 @@ import pytest
 from tests.chain import end, wait_until
 from tests.viewer.machine import Machine
 from worker import models, recovery, signs
+from worker.inbox import CannotOpen, open_inbox
+from worker.settings import Settings
 
 
 @pytest.fixture
@@ -52,6 +54,14 @@ def test_the_last_word_of_a_listener_stays_but_not_that_it_runs(
         end(listener)
     after = machine.inbox.signs()
     assert (after.listener_runs, after.link) == (False, found.link)
+
+
+def test_a_second_listener_on_these_records_is_refused(machine: Machine) -> None:
+    machine.inbox.tell_link("desk", "0.1.0", is_open=True)
+    second = open_inbox(Settings.read(machine.environment))
+    with pytest.raises(CannotOpen, match=r"Another listener is running .* stop that one first"):
+        second.tell_link("desk", "0.1.0", is_open=False)
+    assert machine.inbox.signs().link.is_open
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"machine": "x"}', '{"since": 7}'])
