@@ -47,8 +47,14 @@ REASONS: Mapping[Reason, str] = {
     Reason.ERROR: "Something went wrong",
 }
 
-# What cannot be seen, or turns the text after it round, must not dress up a command.
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+# What cannot be seen, or turns the text after it round, must not dress up a command, nor hide words in a
+# prompt that an assistant reads and its owner does not: Unicode's Default_Ignorable_Code_Point, controls,
+# and blanks that are none. One U+FE0F after a sign is how emoji are written, and says nothing by itself.
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u2028-\u202e\u2060-\u206f\u2800\u3164\ud800-\udfff\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb"
+    r"\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]|(?<=\ufe0f)\ufe0f"
+)
 
 
 def plain(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import unicodedata
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -82,3 +84,19 @@ def test_long_texts_become_one_short_line() -> None:
     assert words.shorten("x" * 500, 10) == "x" * 9 + "…"
     assert words.shorten("a" + " " * 500 + "b", 10) == "a…"
     assert len(words.shorten("word " * 100, 20)) <= 20
+
+
+def test_nothing_that_cannot_be_seen_stays_unseen() -> None:
+    # Of the format characters only these are drawn: Arabic, Syriac and Kaithi signs round a number.
+    drawn = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD}
+    every = (chr(one) for one in range(sys.maxunicode + 1) if one not in {9, 10, *drawn})
+    unseen = "".join(one for one in every if unicodedata.category(one) in {"Cc", "Cf", "Cs", "Zl", "Zp"})
+    # Fillers are letters, and what chooses between shapes of a sign are marks, to Unicode.
+    unseen += "\u115f\u1160\u3164\uffa0\u034f\u180b\u2800\ufe00\ufe0e\U000e0100\U000e01ef"
+    assert words.plain(unseen) == "\N{REPLACEMENT CHARACTER}" * len(unseen)
+
+
+def test_what_people_write_stays_as_it_is() -> None:
+    text = "rm -rf 'ä ö'\n\t日本語 العربية עברית ✔\ufe0f 1\ufe0f\u20e3 ⠋ 🙂"
+    assert words.plain(text) == text
+    assert words.plain("✔\ufe0f\ufe0f") == "✔\ufe0f\N{REPLACEMENT CHARACTER}"
