@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from viewer import records, words
 from worker import models, questions
+
+_IN_COMMAND = frozenset({"command", "prompt", "name", "values", "project", "working_dir"})
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,7 @@ def open_in(task: models.Task) -> list[Request]:
         Request(
             number=one.id,
             tool=words.plain(one.tool),
-            inputs=[
-                (words.plain(name), _value(value)) for name, value in records.read_json(one.params).items()
-            ],
+            inputs=_readable(records.read_json(one.params)),
             why=words.plain(one.why),
             asked_at=one.asked_at,
             lapses_at=one.lapses_at,
@@ -42,9 +43,27 @@ def open_in(task: models.Task) -> list[Request]:
     ]
 
 
-def _value(value: object) -> str:
-    """An input as people read it: a text as it is, anything else as JSON."""
-    return words.plain(value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False))
+def beside_the_command(task: models.Task) -> list[tuple[str, str]]:
+    """What was asked for that neither the command of *task* nor its directory shows, as name and value:
+    the conversation that it goes on with, tools, limits."""
+    return _readable(
+        {
+            name.replace("_", " "): value
+            for name, value in records.read_json(task.input_data).items()
+            if name not in _IN_COMMAND
+        }
+    )
+
+
+def _readable(values: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Names and values as people read them: a text as it is, anything else as JSON."""
+    return [
+        (
+            words.plain(name),
+            words.plain(value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)),
+        )
+        for name, value in values.items()
+    ]
 
 
 def first_line(task: models.Task) -> str | None:

@@ -14,8 +14,7 @@ from viewer import live, markdown, records, requests, words
 from viewer.words import State
 from worker import models
 
-_TITLE_CHARS = 200
-_LINE_CHARS = 240
+_TITLE_CHARS, _LINE_CHARS = 200, 240
 _MANY_BLOCKS = 20
 _TEXT_CHARS = 16_384
 """Longer parameters and payloads are cut on a page; the whole is a link away."""
@@ -75,6 +74,7 @@ class Question:
     command: str
     directory: str
     scope: str
+    further: list[tuple[str, str]]
     why: str
     lapses_at: datetime
     fingerprint: str
@@ -183,6 +183,7 @@ def question(task: models.Task) -> Question | None:
         command=words.plain(task.preview),
         directory=words.plain(task.directory or ""),
         scope=task.scope or "",
+        further=requests.beside_the_command(task),
         why=words.plain(task.approval or ""),
         lapses_at=task.expires_at,
         fingerprint=task.fingerprint,

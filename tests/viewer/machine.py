@@ -139,7 +139,7 @@ class Machine:
     def needs_ok(self, **more: Any) -> models.Task:
         """A task that waits for its owner's word."""
         easy = self.policy.read_text()
-        self.policy.write_text(easy + '[approval]\nrequire = ["shell.full"]\n')
+        self.policy.write_text(easy + '[approval]\nrequire = ["shell.full", "claude.review"]\n')
         task = self.asked(**more)
         self.policy.write_text(easy)
         assert task.status == Status.AWAITING_APPROVAL

@@ -90,6 +90,19 @@ def test_what_is_approved_is_never_cut(client: FlaskClient, machine: Machine) ->
     assert "\u202e" not in page
 
 
+def test_what_an_assistant_would_go_on_with_is_shown_beside_its_prompt(
+    client: FlaskClient, machine: Machine
+) -> None:
+    """ "Go on, do it" means nothing without the conversation that it belongs to."""
+    session = "11111111-2222-3333-4444-555555555555"
+    params = {"prompt": "Yes, do it", "session": session, "max_turns": 9}
+    task = machine.needs_ok(action_type="claude_code", params=params)
+    asks = client.get(f"/t/{task.id}").text.partition('class="asks"')[2].partition("</section>")[0]
+    assert f"<dt>Session</dt><dd><code>{session}</code>" in asks
+    assert "<dt>Max turns</dt><dd><code>9</code>" in asks
+    assert "<dt>Prompt</dt>" not in asks
+
+
 def pressed(client: FlaskClient, task: models.Task, button: str, **form: str) -> int:
     data = {"attempt": str(task.attempt), **form}
     return client.post(f"/t/{task.id}/{button}", headers=OWN, data=data).status_code
