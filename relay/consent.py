@@ -26,6 +26,7 @@ _STYLE = (
     "[role=alert]{border-left:.3rem solid;padding:.3rem .8rem}"
 )
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_MOST_FIELDS = 8
 OVER = (
     "<h1>This sign-in is over</h1><p>It has been answered, or it has waited too long, or too many wrong "
     "keys came. Start it again in the app.</p>"
@@ -47,7 +48,7 @@ class Consent:
 
     async def answer(self, request: Request) -> Response:
         """What the owner says to it: back to the app with a code, or with a no. Raises Problem 429."""
-        form = dict(parse_qsl((await body.read(request)).decode("utf-8", "replace"), keep_blank_values=True))
+        form = _fields(await body.read(request))
         number = form.get("txn", "")
         sign_in = self._sign_ins.find(number)
         if sign_in is None:
@@ -73,6 +74,15 @@ class Consent:
         return RedirectResponse(
             urlunsplit(parts._replace(query=query)), HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"}
         )
+
+
+def _fields(raw: bytes) -> dict[str, str]:
+    """The fields of a form; none when there are more than a page of ours sends."""
+    text = raw.decode("utf-8", "replace")
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError:
+        return {}
 
 
 def _question(number: str, sign_in: SignIn, left: int | None = None) -> Response:

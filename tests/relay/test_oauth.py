@@ -490,7 +490,8 @@ def test_strangers_who_knock_too_often_do_not_keep_the_owner_from_answering(tmp_
         ("/register", json.dumps({"redirect_uris": []}).encode()), ("/register", b'{"redirect_uris": [1]}'),
         ("/token", b""), ("/token", b"client_id=%00"), ("/token", b"grant_type=password&client_id=x"),
         ("/authorize", b""), ("/authorize", b"client_id=a&client_id=b"), ("/revoke", b""),
-        ("/consent", b"\xff=%ff"), ("/consent", b""), ("/register", b" " * 1_048_577),
+        ("/consent", b"\xff=%ff"), ("/consent", b"a=b&" * 1_000), ("/consent", b""),
+        ("/register", b" " * 1_048_577),
     ],
 )  # fmt: skip
 def test_nonsense_is_the_callers_mistake(shared: Served, path: str, body: bytes) -> None:
