@@ -115,6 +115,20 @@ def test_no_key_is_in_the_environment_of_a_process(checkout: Path, started: Star
         assert not any(key in environment for key in keys)
 
 
+def test_when_one_of_them_dies_it_says_which_and_how_to_go_on(checkout: Path, started: Start) -> None:
+    (checkout / "policy.toml").write_text("version = 2\n")
+    assert "But      policy.toml cannot be used" in started.greeting()
+    (worker,) = (
+        pid
+        for pid in children_of(started.process.pid)
+        if (Path("/proc") / str(pid) / "cmdline").read_bytes().endswith(b"-m\0worker\0")
+    )
+    os.kill(worker, signal.SIGKILL)
+    started.process.wait(20)
+    assert started.process.returncode == 1
+    assert started.text().splitlines()[-1].startswith("The worker ended by itself, so all of it was stopped;")
+
+
 def refused(folder: Path, **settings: str) -> str:
     """Start where it cannot work: one sentence, not a traceback, and not exit status 0."""
     start = Start(folder, **settings)

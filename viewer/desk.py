@@ -79,7 +79,8 @@ class Desk:
 
     def strips(self) -> list[Strip]:
         """What is wrong with this machine."""
-        return strips(self.signs(), self.counts().of(Status.PENDING), self.now())
+        waiting, policy = self.counts().of(Status.PENDING), self.inbox.policy_problem()
+        return strips(self.signs(), waiting, self.now(), policy)
 
     def version(self) -> str:
         """Changes whenever the list would look different."""

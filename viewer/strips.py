@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from viewer import words
 from worker.inbox import Signs
 
 PATIENCE = timedelta(seconds=5)
@@ -21,12 +22,12 @@ class Strip:
     more: str | None = None
 
 
-def strips(signs: Signs, waiting: int, now: datetime) -> list[Strip]:
-    """What the owner should know; *waiting* tasks are to be started."""
+def strips(signs: Signs, waiting: int, now: datetime, policy: str | None = None) -> list[Strip]:
+    """What the owner should know; *waiting* tasks are to be started, *policy* is what is wrong with it."""
     missing = [
         name for name, runs in (("listener", signs.listener_runs), ("worker", signs.worker_runs)) if not runs
     ]
-    found = []
+    found = [Strip(f"{words.plain(policy)}.")] if policy else []
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         more = f"{_tasks(waiting)} here." if waiting and not signs.worker_runs else None

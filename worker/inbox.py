@@ -17,7 +17,7 @@ from worker.announcement import announced
 from worker.clock import steady_clock, wall_clock
 from worker.decisions import CannotApprove, CannotFollowUp, CannotRetry, Clock, Decisions
 from worker.intake import Intake, Unacceptable, once
-from worker.policy import PolicyFile
+from worker.policy import PolicyFile, Rejected
 from worker.schema import open_database
 from worker.settings import Settings
 from worker.tasks import Queue
@@ -161,6 +161,14 @@ class Inbox:
         """What may be asked for on this machine as its policy says it now, and the assistants that can
         be called, as far as somebody has looked."""
         return announced(self._policy, actions.catalogue(), agents.known())
+
+    def policy_problem(self) -> str | None:
+        """Why nothing at all is allowed here, as a sentence; None while the policy can be used."""
+        try:
+            self._policy.current()
+        except Rejected as problem:
+            return str(problem)
+        return None
 
     def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
         """The listener says whether it has a session with the relay; for people to see, so that a

@@ -30,11 +30,12 @@ from worker.setup import CannotSetUp, prepare
 
 PATIENCE_S = 30.0
 _LINK = re.compile(rb"http\S+/login\?code=\S+")
+_STOPPED = re.compile(r"(\w+) stopped \(rc=")
 _STOPPED_BY_HAND = {130, 143}
 
 
 def main() -> None:
-    """Start, stay, and end with 0 when stopped by hand; otherwise one sentence and 1."""
+    """Start, stay, and end with 0 when stopped by hand; otherwise with one sentence and 1."""
     started = time.monotonic()
     try:
         for path in prepare(Path(".env"), Path("policy.toml"), Path.cwd()):
@@ -47,13 +48,18 @@ def main() -> None:
         sys.exit(f"Cannot start: {problem}.")
     except (OSError, ValueError) as problem:
         sys.exit(f"Cannot start: .env cannot be read ({problem}).")
-    manager = Manager(_GreetingPrinter(settings, started))
+    printer = _GreetingPrinter(settings, started)
+    manager = Manager(printer)
     environment = _environment()
     for name, command in parse_procfile(Path("Procfile").read_text(encoding="utf-8")).processes.items():
         if name != "relay" or settings.relay_is_here:
             manager.add_process(name, command, env=environment)
     manager.loop()
-    sys.exit(0 if manager.returncode in _STOPPED_BY_HAND else manager.returncode or 1)
+    if manager.returncode not in _STOPPED_BY_HAND:
+        sys.exit(
+            f"\nThe {printer.first_to_stop} ended by itself, so all of it was stopped; what it said last is "
+            "above. Start again with: make run"
+        )
 
 
 def _environment() -> dict[str, str]:
@@ -85,6 +91,7 @@ class _GreetingPrinter(Printer):  # type: ignore[misc]  # honcho has no types
     def __init__(self, settings: ChainSettings, started: float) -> None:
         super().__init__(sys.stdout)
         self._link: list[str] = []
+        self.first_to_stop: str | None = None
         self._greeter: threading.Thread | None = threading.Thread(
             target=_greet, args=(settings, started, self._link), daemon=True
         )
@@ -92,6 +99,8 @@ class _GreetingPrinter(Printer):  # type: ignore[misc]  # honcho has no types
     def write(self, message: Message) -> None:
         super().write(message)
         sys.stdout.flush()
+        if message.name == "system" and (stopped := _STOPPED.match(message.data)):
+            self.first_to_stop = self.first_to_stop or stopped[1]
         # Who shall be let in is the viewer's business; the greeting only repeats what it said.
         if message.name == "viewer" and (found := _LINK.search(message.data)):
             self._link.append(found[0].decode())
@@ -136,28 +145,25 @@ def _get(url: str) -> bytes | None:
 
 def _greeting(settings: ChainSettings, seconds: float, link: str) -> str:
     params: dict[str, object] = {"command": ["git", "status"]}
-    if project := _needed_project(settings.policy_path):
-        params["project"] = project
+    try:
+        projects = list(PolicyFile(settings.policy_path).current().projects)
+        but = ""
+    except Rejected as problem:
+        projects, but = [], f"  But      {problem}\n"
+    if len(projects) > 1:
+        # With only one, nothing has to be named.
+        params["project"] = projects[0]
     body = json.dumps({"type": "task_command", "data": {"action_type": "git", "params": params}})
     return f"""
 ai-webhook is up after {seconds:.1f} seconds. Ctrl-C stops it.
 
-  See      {link}
+{but}  See      {link}
            (connects this browser, once and within ten minutes; `make login` prints another)
   Try      curl -sS '{settings.relay_address}/webhook?wait=25' \\
              -H 'X-API-Key: {settings.own_api_key}' \\
              -d '{body}'
   Read on  README.md: what you have just exposed, and how to let your phone in
 """
-
-
-def _needed_project(policy_path: Path) -> str | None:
-    """The project to name in the example; None when there is only one."""
-    try:
-        projects = list(PolicyFile(policy_path).current().projects)
-    except Rejected:
-        return None
-    return projects[0] if len(projects) > 1 else None
 
 
 if __name__ == "__main__":

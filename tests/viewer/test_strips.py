@@ -43,6 +43,15 @@ def test_both_missing_is_one_sentence() -> None:
     assert (strip.command, strip.more) == ("honcho start listener worker", "3 tasks wait here.")
 
 
+def test_a_policy_that_cannot_be_used_is_told_before_a_command_is_refused(
+    client: FlaskClient, machine: Machine
+) -> None:
+    assert "policy.toml" not in client.get("/").text
+    machine.policy.write_text("version = 1\nshel = 1\n")
+    page = client.get("/").text
+    assert "shel is not known here), so nothing is allowed until it is put right." in page
+
+
 def test_pages_show_it_and_the_list_learns_when_it_changes(
     client: FlaskClient, machine: Machine, clock: Clock, tmp_path: Path
 ) -> None:
