@@ -26,7 +26,7 @@ class Code(Enum):
     WRONG_SCOPE = Row(403, "This key may not do that")
     NOT_FOUND = Row(404, "There is nothing here")
     WRONG_METHOD = Row(405, "That method does not work here")
-    CONFLICT = Row(409, "The same id was used for something else")
+    CONFLICT = Row(409, "It does not fit what is here already")
     WRONG_HOST = Row(421, "This relay does not know that it has this address")
     TOO_LARGE = Row(413, "The body is too large")
     MALFORMED = Row(422, "The request cannot be understood")

@@ -108,10 +108,18 @@ def judge(
         _check_room(today, waiting)
         found = admit(today, caller, action_type, params)
     except Rejected as refusal:
-        return Verdict(json.dumps(dict(params), ensure_ascii=False), refusal=str(refusal))
+        return Verdict(_asked(action_type, params), refusal=str(refusal))
     asks = policy.needs_approval(today, found.action.scope, age_s)
     most_bytes = today.limits.max_output_mb * 1_048_576
     return Verdict(found.action.preview, None, asks, today.approval.expire_s, most_bytes, found)
+
+
+def _asked(action_type: str, params: Mapping[str, Any]) -> str:  # Any: JSON
+    """What was asked for, for people to read, though it will not run."""
+    try:
+        return actions.parse(action_type, params).preview
+    except Rejected:
+        return json.dumps(dict(params), ensure_ascii=False)
 
 
 def _check_room(rules: Policy, waiting: int) -> None:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from relay.announced import Agent
 from relay.protocol import Reason, Status
 from worker import process
-from worker.actions.said import said
+from worker.actions.said import ended_with, in_seconds, said
 from worker.environment import environment
 from worker.manners import MAX_OUTPUT_BYTES, ORDINARY, Manners
 from worker.output import open_log
@@ -197,7 +197,7 @@ def outcome_of(completed: Completed, timeout: float, headline: str | None = None
         "seconds": round(completed.seconds, 3),
     }
     if completed.ending is Ending.TIMED_OUT:
-        error = f"It ran longer than {timeout:g} seconds and was stopped; a longer timeout may be given"
+        error = f"It ran longer than {in_seconds(timeout)} and was stopped; a longer timeout may be given"
         return Outcome(Status.FAILED, Reason.TIMED_OUT, error, None, output_data)
     if completed.ending is Ending.TOO_MUCH_OUTPUT:
         error = f"It printed {TOO_MUCH} and was stopped"
@@ -205,7 +205,7 @@ def outcome_of(completed: Completed, timeout: float, headline: str | None = None
     if completed.ending is Ending.STOPPED:
         return Outcome(Status.CANCELLED, output_data=output_data)
     if completed.returncode != 0:
-        error = f"It ended with exit status {completed.returncode}" + _last_words(completed)
+        error = f"It {ended_with(completed.returncode)}" + _last_words(completed)
         why = said(completed.stdout, completed.stderr, failed=True)
         return Outcome(Status.FAILED, Reason.EXIT_STATUS, error, why, output_data)
     told = headline or said(completed.stdout, completed.stderr)

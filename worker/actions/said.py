@@ -6,6 +6,8 @@ complaint about the real culprit."""
 from __future__ import annotations
 
 import re
+import signal
+from contextlib import suppress
 
 MAX_CHARS = 200
 _LOOKED_AT = 8_000  # characters at the end; results stand there
@@ -16,6 +18,7 @@ _NOISE = re.compile(
     r"(?:g?make(?:\[\d+\])?:|npm (?:ERR!|error)|hint:|error: Recipe|exit status \d|FAIL$|\+ )"
 )
 _NOT_FOUND = re.compile(r"(?:^|/)\w*sh: (?:line )?(?:\d+: )?(?:([^:\s]+): (?:command )?not found)$")
+_LISTED = re.compile(r"[-bcdlps][-rwxsStT]{9}[.+@]?\s")  # a line of ls -l
 _WORD = re.compile(r"[A-Za-z][A-Za-z'-]*[.,:;!?)]*")
 _FEW = 3
 
@@ -72,6 +75,20 @@ def spelled(number: int) -> str:
     return _NUMBERS[number] if number < len(_NUMBERS) else str(number)
 
 
+def ended_with(returncode: int) -> str:
+    """`ended with exit status 3`, `was ended by signal 9 (SIGKILL)`: what a program's *returncode* means."""
+    if returncode >= 0:
+        return f"ended with exit status {returncode}"
+    with suppress(ValueError):
+        return f"was ended by signal {-returncode} ({signal.Signals(-returncode).name})"
+    return f"was ended by signal {-returncode}"
+
+
+def in_seconds(number: float) -> str:
+    """`1 second`, `30 seconds`."""
+    return f"{number:g} second{'s' * (number != 1)}"
+
+
 def capital(text: str) -> str:
     """*text* with a capital at its start."""
     return text[:1].upper() + text[1:]
@@ -109,5 +126,7 @@ def _last_line(text: str, *, far: bool) -> str | None:
 
 def _is_speech(line: str) -> bool:
     """Whether it would be understood when it is read aloud: mostly words, or short."""
+    if _LISTED.match(line):
+        return False
     parts = line.split()[:40]
     return len(parts) <= _FEW or 2 * sum(1 for part in parts if _WORD.fullmatch(part)) >= len(parts)

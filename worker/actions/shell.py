@@ -49,8 +49,10 @@ class Shell(Action):
             return self
         known = rules.named(project)
         if self.name not in known:
-            listed = ", ".join(sorted(known)) or "none"
-            raise Rejected(f"Project {project} knows no command {self.name!r}; there are {listed}")
+            listed = (
+                f"it knows {', '.join(sorted(known))}" if known else "[commands] in policy.toml names them"
+            )
+            raise Rejected(f"Project {project} knows no command {self.name!r}; {listed}")
         named = known[self.name]
         timeout = self.timeout
         if named.timeout_s is not None:

@@ -456,7 +456,7 @@ def test_time_is_up_and_silence_is_shown(
         ("sys.stderr.write('error: unknown option'); sys.exit(1)", "exit_status",
          "exit status 1 before it had a result: error: unknown option; run claude on this machine"),
         ("sys.exit(0)", "exit_status", "exit status 0 before it had a result and printed no error"),
-        ("text('Half way'); os.kill(os.getpid(), 9)", "exit_status", "exit status -9"),
+        ("text('Half way'); os.kill(os.getpid(), 9)", "exit_status", "ended by signal 9 (SIGKILL)"),
         ("sys.exit('--dangerously-skip-permissions cannot be used with root/sudo privileges')", "rejected",
          "does not work in mode full as root; run the worker as an ordinary user"),
         ("result('Not logged in · Please run /login', is_error=True); sys.exit(1)", "error", "/login"),

@@ -37,6 +37,7 @@ MAKE = "make: *** [Makefile:12: test] Error 1\n"
         ("/home/me/project\n", "/home/me/project"),
         (LS, "It printed two lines."),
         (DF, "It printed two lines."),
+        (LS + "drwxr-xr-x 2 root root 4096 Nov 25 19:28 screens\n", "It printed three lines."),
         ("done well\n-----\n=====\n\n", "done well"),
         ("", None),
         ("============ 12 passed, 1 warning in 0.10s ============\n", "All 12 tests passed."),

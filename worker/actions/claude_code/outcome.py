@@ -12,6 +12,7 @@ from typing import Any
 
 from relay.protocol import Reason
 from worker.actions.claude_code.agent import Ended, Verdict
+from worker.actions.said import ended_with
 
 NOT_LOGGED_IN = "Claude Code is not logged in on this machine; run claude there once and log in with /login, "
 NOT_LOGGED_IN += "or give the worker an ANTHROPIC_API_KEY"
@@ -100,7 +101,7 @@ def _without_result(ended: Ended) -> Verdict:
         if not ended.text
         else f"go on with session {ended.ask.session}"
     )
-    error = f"Claude Code ended with exit status {ended.returncode} before it had a result{why}; {way}"
+    error = f"Claude Code {ended_with(ended.returncode)} before it had a result{why}; {way}"
     return Verdict("no_result", error, Reason.EXIT_STATUS, ended.text)
 
 

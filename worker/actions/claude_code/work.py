@@ -14,6 +14,7 @@ from worker.actions.claude_code import changes, notes, worktree
 from worker.actions.claude_code.agent import CHANGES, Agent, Ask, Ended, Verdict
 from worker.actions.claude_code.changes import Changes
 from worker.actions.claude_code.watch import Watch
+from worker.actions.said import in_seconds
 from worker.manners import Dialogue, Manners
 from worker.process import Completed, Ending
 
@@ -64,7 +65,7 @@ def _outcome(verdict: Verdict, watch: Watch, completed: Completed, ask: Ask, tim
     go_on = f"session {ask.session} goes on where it was"
     if completed.ending is Ending.TIMED_OUT:
         silent = f" after {watch.silent_s:.0f} seconds without output" if watch.silent_s > QUIET_S else ""
-        error = f"It ran longer than {timeout:g} seconds and was stopped{silent}"
+        error = f"It ran longer than {in_seconds(timeout)} and was stopped{silent}"
         return Outcome(
             Status.FAILED, Reason.TIMED_OUT, f"{error}; a longer timeout may be given, and {go_on}"
         )
