@@ -26,6 +26,7 @@ from relay.protocol import (
     Ack,
     Announcement,
     CloseCode,
+    Heartbeat,
     HeartbeatAck,
     Hello,
     Nack,
@@ -43,7 +44,7 @@ VERSION = "0.1.0"
 ANSWER_S = 10.0
 """A relay that does not answer hello or a heartbeat within this time is gone."""
 ANNOUNCE_S = 2.0
-"""How often it looks whether what may be asked for here has changed, and whether the worker runs."""
+"""How often it looks whether what may be asked for here has changed, and why something waits."""
 AWAKE_S = 5.0
 """After a sleep the line is probably gone; this long it may prove the opposite."""
 
@@ -68,8 +69,8 @@ class Client:
         self._inbox: Inbox
         self._heard = asyncio.Event()
         self._announced: Announced
-        # As the relay believes it; a new session begins with the better news.
-        self._worker_runs = True
+        # As the relay believes it; a new session begins with the best news.
+        self._sign = Heartbeat().sign
         self._told = False
 
     async def run(self) -> None:
@@ -121,7 +122,7 @@ class Client:
                     watcher.cancel()
 
     async def _greet(self, connection: ClientConnection) -> None:
-        self._worker_runs = True
+        self._sign = Heartbeat().sign
         self._announced = told = await self._on_thread(self._inbox.announced)
         name = self._settings.machine_name
         hello = Hello(
@@ -181,7 +182,7 @@ class Client:
             await asyncio.sleep(HEARTBEAT_S)
             self._heard.clear()
             try:
-                await connection.send(await self._heartbeat())
+                await self._tell_load(connection, only_news=False)
                 async with asyncio.timeout(ANSWER_S):
                     await self._heard.wait()
             except TimeoutError:
@@ -192,10 +193,11 @@ class Client:
             except ConnectionClosed:
                 return
 
-    async def _heartbeat(self) -> str:
+    async def _tell_load(self, connection: ClientConnection, *, only_news: bool) -> None:
         beat = await self._on_thread(lambda: heartbeat(self._inbox))
-        self._worker_runs = beat.worker
-        return beat.model_dump_json()
+        if beat.sign != self._sign or not only_news:
+            self._sign = beat.sign
+            await connection.send(beat.model_dump_json())
 
     async def _watch_sleep(self, connection: ClientConnection) -> None:
         detector = SleepDetector()
@@ -221,8 +223,7 @@ class Client:
                     self._announced = told
                     await connection.send(Announcement.model_validate(told.model_dump()).model_dump_json())
                 # Whoever asks meanwhile shall not hear that it is about to start.
-                if await self._on_thread(self._inbox.worker_runs) != self._worker_runs:
-                    await connection.send(await self._heartbeat())
+                await self._tell_load(connection, only_news=True)
             except ConnectionClosed:
                 return
 

@@ -152,13 +152,18 @@ class Nack(_Frozen):
 
 
 class Heartbeat(_Frozen):
-    """Machine to relay every HEARTBEAT_S, and when its worker comes or goes; without an answer the
+    """Machine to relay every HEARTBEAT_S, and when its `sign` changes; without an answer the
     machine reconnects."""
 
     type: Literal["heartbeat"] = "heartbeat"
     busy: int = Field(default=0, ge=0)  #: how many tasks run
     queued: int = Field(default=0, ge=0)  #: how many wait for a free worker
     worker: bool = True  #: whether the worker runs; without it nothing is started
+
+    @property
+    def sign(self) -> tuple[bool, bool]:
+        """What of it decides whether a task is about to start; news when it changes."""
+        return self.worker, self.queued > 0
 
 
 class Welcome(_Frozen):

@@ -104,15 +104,15 @@ def waiting(
     worker: bool = True,
 ) -> str:
     """What to say while *status* is not final. *silent_s*: since when *machine*, which is not
-    online, has not been heard (None: never); *busy*: all of its workers have something to do; *worker*:
-    whether any of them is there."""
+    online, has not been heard (None: never); *busy*: what waits there waits for another task to end;
+    *worker*: whether there is a worker at all."""
     if online and not worker and status is not Status.AWAITING_APPROVAL:
         if status is Status.RUNNING:
             return f"The worker on {machine} stopped while it ran; news comes when the worker is back."
         return f"The worker on {machine} does not run. It starts when the worker is back."
     if online:
         if status is Status.PENDING:
-            return "It waits for a free worker." if busy else "It is about to start."
+            return f"It waits until another task on {machine} has ended." if busy else "It is about to start."
         return _NOW[status]
     away = f"{machine.capitalize()} is offline, {last_seen(silent_s)}."
     if status is Status.RUNNING:

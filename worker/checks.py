@@ -191,7 +191,7 @@ def of_chain(task: Mapping[str, Any], seconds: float) -> Finding:
         return warning("chain", f"{there}, but it was refused: {error}.")
     if task["status"] == Status.FAILED:
         return problem("chain", f"{there}, but it failed: {error}.")
-    why = {"offline": "the machine went offline", "busy": "all workers are busy"}
+    why = {"offline": "the machine went offline", "busy": "another task must end first"}
     stuck = why.get(task["waiting_for"] or "", f"it is {task['status']}")
     return problem(
         "chain",

@@ -111,6 +111,7 @@ class Inbox:
         self.fault: Callable[[Webhook], Exception | None] = lambda _: None
         self.told = Announced(projects=[])
         self.has_worker = True
+        self.queued = 0
 
     def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
         self.threads.add(threading.current_thread().name)
@@ -125,7 +126,7 @@ class Inbox:
         return self.has_worker
 
     def load(self) -> tuple[int, int]:
-        return 0, 0
+        return 0, self.queued
 
     def announced(self) -> Announced:
         return self.told

@@ -362,7 +362,7 @@ def test_heartbeats_are_sent_and_an_answered_one_keeps_the_session(
     run(main())
 
 
-def test_it_says_so_when_the_worker_goes_and_when_it_comes_back(
+def test_it_says_so_when_the_worker_goes_and_when_something_has_to_wait(
     relay: Relay, listen: Listen, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "ANNOUNCE_S", 0.01)
@@ -372,10 +372,10 @@ def test_it_says_so_when_the_worker_goes_and_when_it_comes_back(
 
         async def talk(session: Session) -> None:
             await session.welcome()
-            for there in (False, True):
-                inbox.has_worker = there
+            for there, queued in ((False, 0), (True, 0), (True, 2), (True, 0)):
+                inbox.has_worker, inbox.queued = there, queued
                 news = await session.hear()
-                assert (news["type"], news["worker"]) == ("heartbeat", there)
+                assert (news["type"], news["worker"], news["queued"]) == ("heartbeat", there, queued)
             done.set()
             await session.hear()
 

@@ -188,7 +188,7 @@ def test_it_says_what_happened(said: str, expected: str) -> None:
     ("status", "facts", "expected"),
     [
         (Status.PENDING, {"online": True}, "It is about to start."),
-        (Status.PENDING, {"online": True, "busy": True}, "It waits for a free worker."),
+        (Status.PENDING, {"online": True, "busy": True}, "It waits until another task on laptop has ended."),
         (
             Status.PENDING,
             {"online": False, "silent_s": 10_800},

@@ -279,7 +279,7 @@ TASK = {"status": "completed", "reason": None, "error": None, "waiting_for": Non
         ({}, 7.0, Level.WARNING, "7.0 seconds; that is slow"),
         ({"status": "failed", "reason": "rejected", "error": "Not here."}, 0.1, Level.WARNING, ": Not here."),
         ({"status": "failed", "reason": "error", "error": "No disk"}, 0.1, Level.PROBLEM, "failed: No disk."),
-        ({"status": "pending", "waiting_for": "busy"}, 20, Level.PROBLEM, "all workers are busy"),
+        ({"status": "pending", "waiting_for": "busy"}, 20, Level.PROBLEM, "another task must end first"),
         ({"status": "running"}, 20, Level.PROBLEM, "it is running"),
     ],
 )  # fmt: skip
