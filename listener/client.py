@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -154,8 +155,10 @@ class Client:
 
     async def _handle(self, connection: ClientConnection, frames: list[RelayFrame]) -> None:
         webhooks = [frame for frame in frames if isinstance(frame, Webhook)]
-        if any(isinstance(frame, HeartbeatAck) for frame in frames):
+        for beat in (frame for frame in frames if isinstance(frame, HeartbeatAck)):
             self._heard.set()
+            if beat.fetched:
+                await self._on_thread(partial(self._inbox.note_fetched, beat.fetched))
         if any(isinstance(frame, Welcome) for frame in frames):
             raise Broken("the relay said welcome twice")
         if webhooks:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from relay.announced import Announced
-from relay.protocol import Webhook
+from relay.protocol import Fetched, Webhook
 from worker.inbox import Unacceptable
 
 
@@ -24,6 +24,9 @@ class Inbox(Protocol):
 
     def announced(self) -> Announced:
         """What may be asked for here, as the policy says it now, and which assistants can be called."""
+
+    def note_fetched(self, fetched: Sequence[Fetched]) -> None:
+        """Leave word for people which results callers were given."""
 
     def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
         """Leave word for people whether there is a session with the relay."""

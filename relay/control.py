@@ -16,7 +16,7 @@ from relay.openapi import TaskIdInPath
 from relay.protocol import CANCEL, DEFAULT_TTL_S, MAX_TTL_S, RETRY
 from relay.store import NewDelivery, get_task
 from relay.tables import Delivery, Task
-from relay.tasks import POLL_S, TaskView, asked_wait, json_response, view, wait_until_final
+from relay.tasks import POLL_S, TaskView, asked_wait, give, json_response, wait_until_final
 
 
 def routes(relay: Relay) -> APIRouter:
@@ -60,7 +60,7 @@ async def give_order(
 async def _order(relay: Relay, request: Request, task_id: str, order: str) -> Response:
     caller, wait = relay.doors.caller(request), asked_wait(request)
     await give_order(relay, task_id, order, caller)
-    shown = view(relay, await wait_until_final(relay, task_id, wait or 0))
+    shown = give(relay, await wait_until_final(relay, task_id, wait or 0))
     headers = {"Location": f"/tasks/{task_id}"}
     if shown.status.is_final:
         return json_response(shown, 200, headers)

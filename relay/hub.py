@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 
 from relay.announced import Agent, Announced
 from relay.auth import Doors
+from relay.protocol import Fetched
 from relay.settings import Settings
 from relay.writer import Writer
 
+MOST_FETCHED = 1_000
+"""So many results that were given out are remembered for a machine; more would be no other statistics."""
 ONLINE_S = 30.0
 """A machine counts as online when it was heard within this time."""
 
@@ -45,6 +48,7 @@ class Hub:
         self._heard: dict[str, float] = {}
         self.announced: dict[str, Announced] = {}
         """What each machine last said about itself, also while it sleeps."""
+        self._fetched: defaultdict[str, dict[tuple[str, int], float]] = defaultdict(dict)
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
     def join(self, machine: str) -> Session:
@@ -91,6 +95,21 @@ class Hub:
         """There is news about *task_id*."""
         for watcher in self._watchers.get(task_id, ()):
             watcher.set()
+
+    def give_out(self, machine: str, task_id: str, attempt: int) -> None:
+        """Somebody was given the result of that attempt; *machine* hears of it with its next heartbeat.
+        It is for statistics, so a restart of the relay may forget it."""
+        fetched = self._fetched[machine]
+        if len(fetched) < MOST_FETCHED:
+            fetched.setdefault((task_id, attempt), self.clock())
+
+    def given_out(self, machine: str) -> list[Fetched]:
+        """What was given out since this was asked last."""
+        now = self.clock()
+        return [
+            Fetched(task_id=task_id, attempt=attempt, ago_s=now - at)
+            for (task_id, attempt), at in self._fetched.pop(machine, {}).items()
+        ]
 
     @contextmanager
     def watch(self, task_id: str) -> Iterator[asyncio.Event]:

@@ -191,10 +191,19 @@ class Webhook(_Frozen):
     attempt: int = Field(ge=1)  #: how often it was sent, this time included
 
 
+class Fetched(_Frozen):
+    """Whoever asked was given the result of this attempt, to tell a person."""
+
+    task_id: TaskId
+    attempt: int = Field(ge=1, lt=2**31)
+    ago_s: float = Field(ge=0, le=1e9, allow_inf_nan=False)  #: relative, as clocks differ
+
+
 class HeartbeatAck(_Frozen):
     """The answer to a heartbeat."""
 
     type: Literal["heartbeat_ack"] = "heartbeat_ack"
+    fetched: list[Fetched] = []  #: since the last answer
 
 
 MachineFrame = Annotated[Hello | Ack | Nack | Heartbeat | Announcement, Field(discriminator="type")]

@@ -85,6 +85,13 @@ def view(relay: Relay, task: Task, *, duplicate: bool = False, again: str = BY_H
     )
 
 
+def give(relay: Relay, task: Task, *, duplicate: bool = False, again: str = BY_HTTP) -> TaskView:
+    """`view`, for somebody who asked for this very task. Its machine hears that a result was fetched."""
+    if Status(task.status).is_final:
+        relay.hub.give_out(task.machine, task.task_id, task.attempt)
+    return view(relay, task, duplicate=duplicate, again=again)
+
+
 _SAME = (
     "task_id", "reason", "error", "action_type", "title", "machine", "attempt", "returncode",
     "output", "truncated",
@@ -186,7 +193,7 @@ def routes(relay: Relay) -> APIRouter:
         """State, summary and output tail of one task; `wait` holds until it is final."""
         relay.doors.caller(request)
         task = await wait_until_final(relay, task_id, asked_wait(request) or 0)
-        return json_response(view(relay, task))
+        return json_response(give(relay, task))
 
     @router.get("/tasks", response_model=TaskList, responses=openapi.problems())
     async def list_tasks(

@@ -18,7 +18,7 @@ from relay.offers import May, Offers, name_commands, name_modes
 from relay.projects import MachineProjects, known
 from relay.protocol import CANCEL, COMMAND, RETRY
 from relay.tables import Task
-from relay.tasks import TaskView, view, wait_until_final
+from relay.tasks import TaskView, give, view, wait_until_final
 from relay.tool import (
     Common,
     EarlierTask,
@@ -215,7 +215,7 @@ class Toolbox:
         task = await self._needed(task_id)
         if self._relay.hub.is_online(task.machine):
             task = await wait_until_final(self._relay, task_id, WAIT_S)
-        return view(self._relay, task, duplicate=duplicate, again=AGAIN)
+        return give(self._relay, task, duplicate=duplicate, again=AGAIN)
 
     async def _needed(self, task_id: str) -> Task:
         task = await self._relay.writer.run(store.get_task, task_id)

@@ -26,6 +26,8 @@ from worker.settings import ChainSettings
 
 MODELS: tuple[type[BaseModel], ...] = (RelaySettings, ListenerSettings, ChainSettings, ViewerSettings)
 
+MODULES = ("relay", "listener", "worker", "viewer")
+
 
 def settings() -> dict[str, object]:
     """Every setting in the code, with its default."""
@@ -50,6 +52,13 @@ def test_configuration_documents_every_setting_and_no_other(root: Path) -> None:
 def test_configuration_documents_every_key_of_a_project(root: Path) -> None:
     text = (root / "docs/CONFIGURATION.md").read_text().partition("## Policy")[2]
     assert set(re.findall(r"^\| `([a-z_]+)` ", text, re.MULTILINE)) == set(Project.model_fields)
+
+
+def test_architecture_tells_of_every_module(root: Path) -> None:
+    text = (root / "docs/ARCHITECTURE.md").read_text().rpartition("```")[2]
+    told = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", text))))
+    there = {path.stem for room in MODULES for path in (root / room).rglob("*.py")}
+    assert {name for name in there if not name.startswith("__")} - told == set()
 
 
 def test_every_requirement_has_its_line_in_the_docs(root: Path) -> None:

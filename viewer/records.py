@@ -7,8 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from relay.protocol import FINAL, Status
 from worker import models
@@ -55,8 +54,8 @@ def whole(limit: int) -> list[models.Task]:
 def counts() -> Mapping[tuple[str, str], int]:
     """How many tasks there are of each action, shown in each status; one walk along an index."""
     text = "SELECT action_type, status, count(*) FROM tasks GROUP BY action_type, status"
-    found = Counter({(action, status): number for action, status, number in _rows(text)})
-    for (action,) in _rows(f"SELECT action_type FROM tasks WHERE {_RUNS_AND_ASKS}"):  # noqa: S608 - our own words
+    found = Counter({(action, status): number for action, status, number in rows(text)})
+    for (action,) in rows(f"SELECT action_type FROM tasks WHERE {_RUNS_AND_ASKS}"):  # noqa: S608 - our own words
         found[action, Status.RUNNING.value] -= 1
         found[action, Status.AWAITING_APPROVAL.value] += 1
     return found
@@ -80,36 +79,7 @@ class Changed:
 
 def changed_after(rev: int, limit: int) -> list[Changed]:
     """Tasks that have changed since *rev*, oldest change first; of what is long only a part."""
-    return [Changed(*row) for row in _rows(_CHANGED, rev, limit)]
-
-
-class Ran(NamedTuple):
-    """An ended task, as far as statistics go. Times are seconds since 1970."""
-
-    action: str
-    status: str
-    attempt: int
-    preview: str
-    created_at: float
-    started_at: float | None
-    ended_at: float
-    was_asked: bool
-    was_approved: bool
-
-    @property
-    def seconds(self) -> float | None:
-        """How long it ran; None when it never did."""
-        return None if self.started_at is None else self.ended_at - self.started_at
-
-
-def ran(since: datetime | None) -> list[Ran]:
-    """Every task that has ended, or ended after *since*. Reads the whole table: not for polls."""
-    return [Ran._make(row) for row in _rows(_RAN, _text(since))]
-
-
-def asked_since(since: datetime | None) -> int:
-    """How many tasks were asked for, or asked for after *since*."""
-    return _column("SELECT count(*) FROM tasks WHERE created_at >= ?", _text(since))[0]
+    return [Changed(*row) for row in rows(_CHANGED, rev, limit)]
 
 
 def all_seqs() -> set[int]:
@@ -119,7 +89,7 @@ def all_seqs() -> set[int]:
 
 def oldest_end() -> str | None:
     """When the first of the tasks that are still here ended, as the records write it; None when none has."""
-    found: str | None = _rows("SELECT min(completed_at) FROM tasks")[0][0]
+    found: str | None = rows("SELECT min(completed_at) FROM tasks")[0][0]
     return found
 
 
@@ -231,19 +201,12 @@ action_type, title, substr(preview, 1, 2000), error,
 coalesce(substr({_in_result("stdout")}, -1000), '') || ' ' ||
 coalesce(substr({_in_result("stderr")}, -500), '')
 FROM tasks WHERE rev > ? ORDER BY rev LIMIT ?"""  # noqa: S608 - our own words
-_UNIX = "(julianday({}) - 2440587.5) * 86400"
-_RAN = f"""SELECT action_type, status, attempt, substr(preview, 1, 40), {_UNIX.format("created_at")},
-{_UNIX.format("started_at")}, {_UNIX.format("completed_at")}, approval IS NOT NULL, approved IS NOT NULL
-FROM tasks WHERE completed_at >= ?"""  # noqa: S608 - our own words
 
 
-def _rows(text: str, *values: object) -> list[Any]:  # Any: whatever the columns hold
+def rows(text: str, *values: object) -> list[Any]:  # Any: whatever the columns hold
+    """What the records answer to *text*, SQL with a `?` for each of *values*."""
     return models.database.execute_sql(text, values).fetchall()  # type: ignore[no-untyped-call,no-any-return]  # peewee's stubs lack it
 
 
 def _column(text: str, *values: object) -> list[int]:
-    return [row[0] for row in _rows(text, *values)]
-
-
-def _text(at: datetime | None) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f") if at else ""
+    return [row[0] for row in rows(text, *values)]

@@ -43,10 +43,12 @@ class Seen:
         found = self._own.connection.execute("SELECT max(number) FROM seen").fetchone()
         return int(found[0] or 0)
 
-    def delays(self, since: str) -> list[tuple[float, str]]:
-        """For attempts that ended after *since*: seconds from the end to the first look, and on what."""
-        text = "SELECT after_s, through FROM seen WHERE ended_at >= ? ORDER BY after_s"
-        return self._own.connection.execute(text, (since,)).fetchall()
+    def looks(self, since: str) -> dict[tuple[str, int], tuple[float, str]]:
+        """For attempts that ended after *since*, by task and number: seconds from the end to the first
+        look, and on what."""
+        text = "SELECT task_id, attempt, after_s, through FROM seen WHERE ended_at >= ?"
+        found = self._own.connection.execute(text, (since,)).fetchall()
+        return {(task_id, attempt): (after_s, through) for task_id, attempt, after_s, through in found}
 
     def forget(self) -> None:
         """Drop what ended before everything that the records still have."""

@@ -12,9 +12,9 @@ from statistics import median
 from threading import Lock
 
 from relay.protocol import Status
-from viewer import records
-from viewer.records import Ran
+from viewer import tallies
 from viewer.seen import Seen
+from viewer.tallies import Ran
 from worker import models
 
 PERIODS = {"7": "7 days", "30": "30 days", "90": "90 days", "all": "All time"}
@@ -62,9 +62,10 @@ class Stats:
     typical_s: float | None
     average_s: float | None
     waited_s: float | None
-    opened: float | None
-    opened_after_s: float | None
-    on_phone: float | None
+    reached: float | None  #: of the results, those that reached a person: told by whoever asked, or opened
+    reached_after_s: float | None
+    told: float | None  #: of those, what an assistant or a script was given to tell
+    on_phone: float | None  #: of those that were opened
     retried: int
     retried_well: int
     approvals: int
@@ -93,7 +94,7 @@ class Accountant:
     def of(self, period: str) -> Stats:
         """The answers for *period*, one of PERIODS."""
         with self._lock:
-            key = (models.latest_rev(), self._seen.latest(), self._now().date())
+            key = (models.latest_rev(), self._seen.latest(), tallies.fetches(), self._now().date())
             if period in self._kept:
                 kept_key, counted, took, stats = self._kept[period]
                 if kept_key == key or (took > _DEAR_S and time.monotonic() - counted < _KEPT_S):
@@ -107,26 +108,29 @@ class Accountant:
 def count(period: str, seen: Seen, now: datetime) -> Stats:
     """The answers for *period*, counted now."""
     since = now - timedelta(days=int(period)) if period != "all" else None
-    ran = records.ran(since)
+    ran = tallies.ran(since)
     good, bad = _number(ran, Status.COMPLETED), _number(ran, Status.FAILED)
     times = sorted(one.seconds for one in ran if one.seconds is not None)
     counting_since = seen.since.timestamp()
     countable = sum(one.ended_at >= counting_since for one in ran)
-    delays = seen.delays(max(since or seen.since, seen.since).isoformat(" "))
+    start = max(since or seen.since, seen.since)
+    looks, told = seen.looks(start.isoformat(" ")), tallies.fetched(start)
+    soonest = {**told, **{one: min(after, told.get(one, after)) for one, (after, _) in looks.items()}}
     retried = [one for one in ran if one.attempt > 1]
     hours = Counter(time.localtime(one.created_at).tm_hour for one in ran)
     approvals = [one for one in ran if one.was_asked]
     return Stats(
-        asked=records.asked_since(since),
+        asked=tallies.asked_since(since),
         ended=len(ran),
         failed=bad,
         succeeded=_share(good, good + bad),
         typical_s=_middle(times),
         average_s=sum(times) / len(times) if times else None,
         waited_s=_middle([one.started_at - one.created_at for one in ran if one.started_at is not None]),
-        opened=_share(min(len(delays), countable), countable),
-        opened_after_s=_middle([after for after, _ in delays]),
-        on_phone=_share(sum(through == "phone" for _, through in delays), len(delays)),
+        reached=_share(min(len(soonest), countable), countable),
+        reached_after_s=_middle([*soonest.values()]),
+        told=_share(len(told), len(soonest)),
+        on_phone=_share(sum(through == "phone" for _, through in looks.values()), len(looks)),
         retried=len(retried),
         retried_well=_number(retried, Status.COMPLETED),
         approvals=len(approvals),

@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from relay.announced import Announced
-from relay.protocol import Command, Webhook
-from worker import actions, agents, models, moves, signs
+from relay.protocol import Command, Fetched, Webhook
+from worker import actions, agents, fetches, models, moves, signs
 from worker.announcement import announced
 from worker.clock import steady_clock, wall_clock
 from worker.decisions import CannotApprove, CannotFollowUp, CannotRetry, Clock, Decisions
@@ -169,6 +169,12 @@ class Inbox:
         except Rejected as problem:
             return str(problem)
         return None
+
+    def note_fetched(self, fetched: Sequence[Fetched]) -> None:
+        """Callers were given the results of these attempts; kept for people to count, so that a locked
+        file is no reason to stop."""
+        with suppress(*models.STORE_ERRORS):
+            fetches.record(fetched, self._now())
 
     def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
         """The listener says whether it has a session with the relay; for people to see, so that a

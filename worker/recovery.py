@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from relay.protocol import Status
-from worker import actions, lanes, marks, models, moves
+from worker import actions, fetches, lanes, marks, models, moves
 from worker.signs import AlreadyRunning, hold, is_locked
 from worker.tasks import Queue
 
@@ -77,3 +77,4 @@ def forget(before: datetime) -> None:
         paths, more = moves.forget(before, FORGET_BATCH)
         for path in paths:
             path.unlink(missing_ok=True)
+    fetches.forget(before)

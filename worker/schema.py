@@ -8,10 +8,11 @@ from pathlib import Path
 from playhouse.migrate import SqliteMigrator, migrate
 
 from worker.agents import Found
+from worker.fetches import Fetch
 from worker.models import STORE_ERRORS, Attempt, Boot, CannotOpen, Event, Task, database
 from worker.questions import Question
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 PATIENCE_S = 5.0
 
 
@@ -50,7 +51,7 @@ def _bring_up_to_date() -> None:
         database.execute_sql("DROP INDEX IF EXISTS task_action_type_seq")  # type: ignore[no-untyped-call]  # peewee's stubs lack it
         if version < SCHEMA_VERSION:
             # Only what is missing is made, indexes included.
-            database.create_tables([Task, Attempt, Event, Boot, Question, Found])
+            database.create_tables([Task, Attempt, Event, Boot, Question, Found, Fetch])
             database.pragma("user_version", SCHEMA_VERSION)
 
 

@@ -19,7 +19,7 @@ from listener import backoff
 from listener.client import Client
 from listener.settings import Settings
 from relay.announced import Announced, AnnouncedAction
-from relay.protocol import Webhook
+from relay.protocol import Fetched, Webhook
 from tests.chain import MACHINE_KEY
 from worker.inbox import Unacceptable
 
@@ -112,6 +112,7 @@ class Inbox:
         self.told = Announced(projects=[])
         self.has_worker = True
         self.queued = 0
+        self.fetched: list[str] = []
 
     def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
         self.threads.add(threading.current_thread().name)
@@ -130,6 +131,9 @@ class Inbox:
 
     def announced(self) -> Announced:
         return self.told
+
+    def note_fetched(self, fetched: Sequence[Fetched]) -> None:
+        self.fetched += [one.task_id for one in fetched]
 
     def tell_link(self, machine: str, version: str, *, is_open: bool) -> None:
         self.links.append((machine, is_open))

@@ -387,6 +387,27 @@ def test_it_says_so_when_the_worker_goes_and_when_something_has_to_wait(
     run(main())
 
 
+def test_it_hands_in_which_results_callers_were_given(
+    relay: Relay, listen: Listen, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "HEARTBEAT_S", 0.02)
+
+    async def main() -> None:
+        async def talk(session: Session) -> None:
+            await session.welcome()
+            while True:
+                await session.hear()
+                given = {"task_id": "over", "attempt": 1, "ago_s": 0.5}
+                await session.say({"type": "heartbeat_ack", "fetched": [given]})
+
+        async with relay.serve(talk):
+            task = listen()
+            await until(lambda: "over" in inbox.fetched)
+            await end(task)
+
+    run(main())
+
+
 def test_it_announces_what_is_here_and_announces_it_again_when_that_changes(
     relay: Relay, listen: Listen, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

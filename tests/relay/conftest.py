@@ -45,7 +45,7 @@ class Machine:
     def is_silent(self) -> bool:
         """Whether nothing but the answer to a heartbeat comes: everything sent before it has arrived."""
         self.say(type="heartbeat")
-        return self.hear() == {"type": "heartbeat_ack"}
+        return bool(self.hear()["type"] == "heartbeat_ack")
 
     def greet(self, **more: Any) -> dict[str, Any]:
         self.say(type="hello", protocol=1, machine="laptop", version="test", **more)

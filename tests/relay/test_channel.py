@@ -204,7 +204,26 @@ def test_a_heartbeat_is_answered(relay: Served) -> None:
     with relay.machine() as machine:
         for _ in range(3):
             machine.say(type="heartbeat")
-            assert machine.hear() == {"type": "heartbeat_ack"}
+            assert machine.hear()["type"] == "heartbeat_ack"
+
+
+def test_a_machine_hears_once_which_results_were_fetched(relay: Served) -> None:
+    with relay.machine() as machine:
+        for task_id in ("over", "runs"):
+            relay.command(task_id=task_id)
+            machine.webhook()
+        relay.report("over", status="completed", attempt=1)
+        relay.report("runs", status="running", attempt=1)
+        relay.http.get("/tasks").raise_for_status()
+        machine.say(type="heartbeat")
+        assert machine.hear()["fetched"] == [], "a list is not read out"
+        for task_id in ("over", "runs", "over"):
+            relay.task(task_id)
+        machine.say(type="heartbeat")
+        (fetched,) = machine.hear()["fetched"]
+        assert (fetched["task_id"], fetched["attempt"], 0 <= fetched["ago_s"] < 30) == ("over", 1, True)
+        machine.say(type="heartbeat")
+        assert machine.hear()["fetched"] == []
 
 
 def test_the_newer_session_of_a_machine_replaces_the_older(relay: Served) -> None:

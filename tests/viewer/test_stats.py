@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from relay.protocol import Status
+from relay.protocol import Fetched, Status
 from tests.viewer.conftest import Clock
 from tests.viewer.machine import Machine
 from viewer.stats import PERIODS, Stats, count
@@ -42,8 +42,8 @@ def test_the_five_questions(app: Flask, client: FlaskClient, machine: Machine, c
     assert [kind.name for kind in stats.kinds] == ["shell", "git"]
     assert stats.typical_s == pytest.approx(250, abs=15)
     assert stats.average_s == pytest.approx(350, abs=15)
-    assert (stats.opened, stats.on_phone) == (0.5, 0.5)
-    assert stats.opened_after_s == pytest.approx(600, abs=30)
+    assert (stats.reached, stats.on_phone, stats.told) == (0.5, 0.5, 0)
+    assert stats.reached_after_s == pytest.approx(600, abs=30)
     page = client.get("/stats").text
     assert re.search(r"<dt>Tasks executed</dt><dd><strong>4</strong><span>of 5 asked</span>", page)
     assert "66.7 %" in page
@@ -90,7 +90,7 @@ def test_it_is_counted_once_until_something_changes(
 ) -> None:
     machine.ended()
     client.get("/stats")
-    monkeypatch.setattr("viewer.records.ran", lambda since: pytest.fail("counted again"))
+    monkeypatch.setattr("viewer.tallies.ran", lambda since: pytest.fail("counted again"))
     assert client.get("/stats").status_code == 200
     monkeypatch.undo()
     machine.ended()
@@ -109,7 +109,25 @@ def test_a_view_is_counted_once_and_only_of_what_has_ended(
         client.post(f"/t/{running.id}/viewed", data={"attempt": 1, "through": through}, headers=OWN)
     assert counted(app).on_phone == 1
     models.Task.delete().execute()
-    assert counted(app).opened is None
+    assert counted(app).reached is None
+
+
+def test_what_an_assistant_was_given_has_reached_its_owner(
+    app: Flask, client: FlaskClient, machine: Machine, clock: Clock
+) -> None:
+    both, told, _ = (machine.ended() for _ in range(3))
+    gone = machine.ended(returncode=1)
+    machine.inbox.note_fetched([Fetched(task_id=one.id, attempt=1, ago_s=0) for one in (both, told, gone)])
+    clock.time += timedelta(minutes=5)
+    client.post(f"/t/{both.id}/viewed", data={"attempt": 1, "through": "phone"}, headers=OWN)
+    # Again: only the first time counts. And an attempt that was replaced has no result any more.
+    machine.inbox.note_fetched([Fetched(task_id=told.id, attempt=1, ago_s=0)])
+    machine.inbox.retry(gone.id)
+    stats = counted(app)
+    assert (stats.reached, stats.told, stats.on_phone) == (pytest.approx(2 / 3), 1, 1)
+    assert stats.reached_after_s == pytest.approx(0, abs=3)
+    assert "fetched by whoever asked" in client.get("/stats").text
+    assert client.get("/").text.count('class="badge"') == 2, "told is not opened: it stays new"
 
 
 @pytest.mark.parametrize("days", ["0", "x", "31", "-1"])
