@@ -127,11 +127,7 @@ class Client:
         self._announced = told = await self._on_thread(self._inbox.announced)
         name = self._settings.machine_name
         hello = Hello(
-            machine=name,
-            version=VERSION,
-            projects=told.projects,
-            actions=told.actions,
-            agents=told.agents,
+            machine=name, version=VERSION, projects=told.projects, actions=told.actions, agents=told.agents
         )
         await connection.send(hello.model_dump_json())
         async with asyncio.timeout(ANSWER_S):
