@@ -254,6 +254,23 @@ def test_what_a_running_task_asks_is_allowed_with_one_tap(page: Page, machine: M
     expect(page.locator("main > .facts .state")).to_have_text("Running")
 
 
+def test_a_second_tap_says_yes_to_nothing_else(page: Page, machine: Machine) -> None:
+    page.clock.install(time=0)
+    page.clock.pause_at(1_000)
+    task = machine.started()
+    for command in ("ls", "./deploy.sh"):
+        machine.asks(task, "Bash", {"command": command})
+    page.goto(f"/t/{task.id}")
+    allow, deny = (page.get_by_role("button", name=word) for word in ("Allow", "Deny"))
+    page.clock.run_for(500)
+    allow.first.click()
+    expect(allow).to_have_count(1)
+    expect(allow).to_be_disabled()
+    expect(deny).to_be_enabled()
+    page.clock.run_for(500)
+    expect(allow).to_be_enabled()
+
+
 @pytest.mark.parametrize("javascript", [True, False])
 def test_a_conversation_goes_on_with_one_field_and_one_button(page: Page, machine: Machine) -> None:
     page.goto(conversation(machine))

@@ -155,7 +155,25 @@ function noteLook() {
   }, 1000);
 }
 
+// A second tap, or one that was on its way when the page changed, was meant for what stood there before:
+// a yes that has just come, or has moved to the place of another, cannot be given for a moment.
+const HELD_MS = 500;
+let questions = "";
+let heldUntil = 0;
+
+function holdYes() {
+  const open = all('[data-key^="request-"], [data-key^="asks-"]').map((one) => one.dataset.key).join();
+  if (open !== questions) {
+    questions = open;
+    heldUntil = performance.now() + HELD_MS;
+    setTimeout(holdYes, HELD_MS);
+  }
+  const held = performance.now() < heldUntil;
+  for (const yes of all('.answers .main, [data-key^="asks-thumb-"] .main')) yes.disabled = held;
+}
+
 function prepare() {
+  holdYes();
   if (main.dataset.page === "task" && taste() === "off") main.classList.add("no-wrap");
   for (const button of all('[data-do="copy-id"]')) button.hidden = false;
   for (const button of all('[data-do="copy-answer"]')) button.hidden = false;
