@@ -55,9 +55,13 @@ def find_token(digest: str, client_id: str) -> Token | None:
     return found[0] if found else None
 
 
-def spend(digest: str, now: float) -> None:
-    """A refresh token was used; only the first time counts."""
-    Token.change("used_at = coalesce(used_at, ?)", "digest = ?", now, digest)
+def renew(spent: str, tokens: Iterable[Token], now: float) -> bool:
+    """Put *tokens* on disk for a refresh token that is *spent*, by its digest; of its uses only the first
+    counts. False, and nothing is kept, when its sign-in has ended meanwhile."""
+    if not Token.change("used_at = coalesce(used_at, ?)", "digest = ?", now, spent):
+        return False
+    keep(tokens)
+    return True
 
 
 def end_family(family: str) -> None:

@@ -154,7 +154,9 @@ class Desk(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, Acc
         """The first tokens of a sign-in."""
         caller = str(authorization_code.subject)
         await self._relay.writer.run(apps.let_in, client.client_id, caller, self._relay.now())
-        return await self._issue(client.client_id, caller, uuid.uuid4().hex)
+        told, rows = self._fresh(client.client_id, caller, uuid.uuid4().hex)
+        await self._relay.writer.run(apps.keep, rows)
+        return self._handed_out(told, rows)
 
     async def load_refresh_token(
         self, client: OAuthClientInformationFull, refresh_token: str
@@ -181,13 +183,15 @@ class Desk(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, Acc
         """New tokens for a spent one. The caller's name stays that of the sign-in."""
         spent = digest(refresh_token.token)
         # Not the app's: that is the name of its latest sign-in, which may have led elsewhere.
-        token = await self._relay.writer.run(apps.find_token, spent, client.client_id)
-        if token is None:
-            raise TokenError("invalid_grant", "The sign-in has just ended")
-        await self._relay.writer.run(apps.spend, spent, self._relay.now())
-        return await self._issue(client.client_id, token.caller, token.family)
+        found = await self._relay.writer.run(apps.find_token, spent, client.client_id)
+        if found is not None:
+            fresh, rows = self._fresh(client.client_id, found.caller, found.family)
+            if await self._relay.writer.run(apps.renew, spent, rows, self._relay.now()):
+                return self._handed_out(fresh, rows)
+        raise TokenError("invalid_grant", "The sign-in has just ended")
 
-    async def _issue(self, client_id: str, caller: str, family: str) -> OAuthToken:
+    def _fresh(self, client_id: str, caller: str, family: str) -> tuple[OAuthToken, list[Token]]:
+        """New tokens, as the app gets them and as they are kept."""
         now = self._relay.now()
         access, refresh = new_token(apps.ACCESS), new_token(apps.REFRESH)
         rows = [
@@ -201,11 +205,16 @@ class Desk(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, Acc
             )
             for text, kind, s in ((access, apps.ACCESS, ACCESS_S), (refresh, apps.REFRESH, REFRESH_S))
         ]
-        await self._relay.writer.run(apps.keep, rows)
-        self._relay.doors.tokens.keep({digest(access): Grant(caller, family, now + ACCESS_S)})
-        return OAuthToken(
+        told = OAuthToken(
             access_token=access, expires_in=ACCESS_S, scope=" ".join(SCOPES), refresh_token=refresh
         )
+        return told, rows
+
+    def _handed_out(self, told: OAuthToken, rows: list[Token]) -> OAuthToken:
+        """*told*, once its *rows* are on disk: from now on it opens the door."""
+        access = rows[0]
+        self._relay.doors.tokens.keep({access.digest: Grant(access.caller, access.family, access.expires_at)})
+        return told
 
     async def _end(self, family: str) -> None:
         await self._relay.writer.run(apps.end_family, family)

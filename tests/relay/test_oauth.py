@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from mcp.shared.auth import (
 
 from relay import apps, signins
 from relay.tokens import digest
-from tests.chain import API_KEY, MACHINE_KEY
+from tests.chain import API_KEY, MACHINE_KEY, wait_until
 from tests.relay.assistants import ERAS, GARDEN, assistant, obedient, run
 from tests.relay.conftest import Clocks, Served, serve
 from tests.relay.signing_in import CLAUDE, App, challenge, query
@@ -442,6 +444,30 @@ def test_the_owner_sees_who_was_let_in_and_shuts_them_out(tmp_path: Path) -> Non
         assert relay.http.get("/apps").json() == {"apps": []}
         assert relay.http.delete("/apps/claude").status_code == 404
         app.http.close()
+
+
+def test_who_is_shut_out_stays_out_also_while_it_renews_its_tokens(relay: Served) -> None:
+    app = App(relay)
+    first = app.sign_in()
+    got = []
+    is_over = threading.Event()
+
+    def hammer() -> None:
+        while not is_over.is_set():
+            if (answer := app.refresh(first["refresh_token"])).status_code == 200:
+                got.append(answer.json()["access_token"])
+
+    with ThreadPoolExecutor() as pool:
+        hammering = [pool.submit(hammer) for _ in range(4)]
+        wait_until(lambda: len(got) > 20, "it renews its tokens")
+        assert relay.http.delete("/apps/claude").status_code == 204
+        wait_until(lambda: app.refresh(first["refresh_token"]).status_code != 200, "it is out")
+        is_over.set()
+        for one in hammering:
+            one.result(20)
+    assert relay.rows("SELECT * FROM tokens") == []
+    assert {app.asks(token) for token in (first["access_token"], *got[-20:])} == {401}
+    app.http.close()
 
 
 def test_apps_that_nobody_lets_in_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
