@@ -87,9 +87,18 @@ class Writer:
                     # A savepoint each: one bad row must not fail its neighbours' webhooks.
                     job.attempt(connection)
         except Exception as problem:  # noqa: BLE001 - whatever failed the commit failed all of them
+            why = f"The relay could not store it ({_first(problem)}); send it again"
             for job in batch:
-                job.error = Unavailable(f"The relay could not store it ({problem}); send it again")
+                job.error = Unavailable(why)
         batch[0].loop.call_soon_threadsafe(_answer, batch)
+
+
+def _first(problem: BaseException) -> BaseException:
+    """What went wrong before all that went wrong because of it: a full disk, and not the roll-back that
+    SQLite had done by itself."""
+    while problem.__context__ is not None:
+        problem = problem.__context__
+    return problem
 
 
 class _Job(Generic[T]):
