@@ -66,6 +66,6 @@ $(VENV)/tests: requirements.txt requirements-dev.txt | $(VENV)/made
 	@touch $@ $(VENV)/runs
 
 $(VENV)/made:
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name one that you have: make run PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from relay.announced import Actions, Agents, Announced, Projects
-from relay.names import Name
+from relay.names import NAME, Name
 
 PROTOCOL = 1  #: version of the frames below; both sides say it in `Hello` and `Welcome`
 MAX_BODY_BYTES = 1_048_576
@@ -225,12 +225,17 @@ def explain(problem: ValidationError) -> str:
 
 
 _MOST, _PLAIN = 8, {"extra_forbidden": "is not known here", "missing": "is missing"}
+_SHAPES = {
+    NAME: "use lower case letters, digits, - and _, at most 32",
+    TASK_ID: "use letters, digits and . _ : -, at most 128, and not only dots",
+}
 
 
 def _explain_one(error: dict[str, Any]) -> str:
     # Tags of unions ("list[str]") are our inner life, not the caller's field names.
     where = ".".join(str(part) for part in error["loc"] if "[" not in str(part))[:100]
     plain, message = _PLAIN.get(error["type"]), error["msg"].removeprefix("Value error, ")
+    message = _SHAPES.get(error.get("ctx", {}).get("pattern"), message)
     said = f"{where} {plain}" if plain else f"{where}: {message}".removeprefix(": ")
     if plain or not where or re.search(r"(?i)(key|secret|database_url|queue_url)$", where):
         return said

@@ -69,7 +69,12 @@ def _settings() -> tuple[ChainSettings | None, Finding]:
     try:
         return ChainSettings.read(), ok("settings", "All settings that are needed are there.")
     except ValidationError as mistakes:
-        way = "put it right in .env (docs/CONFIGURATION.md), or let make run write one"
+        is_there = Path(".env").exists()
+        way = (
+            "put it right in .env (docs/CONFIGURATION.md)"
+            if is_there
+            else "make run writes a .env with fresh keys"
+        )
         return None, problem("settings", f"{explain(mistakes)}; {way}.")
     except (OSError, ValueError) as mistake:
         return None, problem("settings", f".env cannot be read ({mistake}).")

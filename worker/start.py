@@ -78,7 +78,7 @@ def _check_ports(settings: ChainSettings) -> None:
         except OSError as problem:
             raise CannotSetUp(
                 f"port {port} on {host} cannot be used ({os.strerror(problem.errno or 0)}); "
-                f"stop what uses it or set another {name} in .env"
+                f"stop what uses it, perhaps another make run, or set another {name} in .env"
             ) from None
 
 

@@ -134,3 +134,11 @@ def test_what_is_said_about_thousands_of_unknown_fields_is_short() -> None:
     said = _explained(size=1, api_key="x", **{f"field{number}": 1 for number in range(5_000)})
     assert len(said) < 2_000
     assert len(_explained(size=1, api_key="x", **{"long" * 100_000: 1})) < 2_000
+
+
+def test_an_id_of_the_wrong_shape_is_explained_in_words_and_not_by_a_pattern() -> None:
+    with pytest.raises(ValidationError) as wrong:
+        Command.model_validate({"task_id": "a b", "action_type": "git", "ttl": 1})
+    assert explain(wrong.value) == (
+        "task_id: use letters, digits and . _ : -, at most 128, and not only dots, not 'a b'"
+    )
