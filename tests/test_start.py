@@ -126,7 +126,11 @@ def test_when_one_of_them_dies_it_says_which_and_how_to_go_on(checkout: Path, st
     os.kill(worker, signal.SIGKILL)
     started.process.wait(20)
     assert started.process.returncode == 1
-    assert started.text().splitlines()[-1].startswith("The worker ended by itself, so all of it was stopped;")
+    why, way = started.text().splitlines()[-2:]
+    assert why.startswith(
+        "The worker ended by itself, so all of it was stopped. It said last: The worker runs"
+    )
+    assert way == "Start again with: make run"
 
 
 def refused(folder: Path, **settings: str) -> str:

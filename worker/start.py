@@ -56,10 +56,7 @@ def main() -> None:
             manager.add_process(name, command, env=environment)
     manager.loop()
     if manager.returncode not in _STOPPED_BY_HAND:
-        sys.exit(
-            f"\nThe {printer.first_to_stop} ended by itself, so all of it was stopped; what it said last is "
-            "above. Start again with: make run"
-        )
+        sys.exit(f"\n{printer.why_it_stopped()}\nStart again with: make run")
 
 
 def _environment() -> dict[str, str]:
@@ -91,7 +88,8 @@ class _GreetingPrinter(Printer):  # type: ignore[misc]  # honcho has no types
     def __init__(self, settings: ChainSettings, started: float) -> None:
         super().__init__(sys.stdout)
         self._link: list[str] = []
-        self.first_to_stop: str | None = None
+        self._first_to_stop = ""
+        self._said: dict[str, str] = {}
         self._greeter: threading.Thread | None = threading.Thread(
             target=_greet, args=(settings, started, self._link), daemon=True
         )
@@ -100,13 +98,21 @@ class _GreetingPrinter(Printer):  # type: ignore[misc]  # honcho has no types
         super().write(message)
         sys.stdout.flush()
         if message.name == "system" and (stopped := _STOPPED.match(message.data)):
-            self.first_to_stop = self.first_to_stop or stopped[1]
+            self._first_to_stop = self._first_to_stop or stopped[1]
+        elif message.name != "system" and (line := message.data.decode(errors="replace").strip()):
+            self._said[message.name] = line
         # Who shall be let in is the viewer's business; the greeting only repeats what it said.
         if message.name == "viewer" and (found := _LINK.search(message.data)):
             self._link.append(found[0].decode())
         if self._greeter is not None:
             self._greeter.start()
             self._greeter = None
+
+    def why_it_stopped(self) -> str:
+        """Which process ended before the others had to, and its last words."""
+        name = self._first_to_stop
+        said = f" It said last: {self._said[name]}" if name in self._said else ""
+        return f"The {name} ended by itself, so all of it was stopped.{said}"
 
 
 def _greet(settings: ChainSettings, started: float, link: list[str]) -> None:
