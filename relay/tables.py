@@ -23,7 +23,7 @@ from relay.protocol import Status
 
 database = SqliteDatabase(None, lock_type="IMMEDIATE")
 
-WAITING, DELIVERED, DROPPED = "waiting", "delivered", "dropped"
+WAITING = "waiting"
 
 
 class _Table(Model):
@@ -109,7 +109,7 @@ class Delivery(_Table):
     caller = TextField()
     accepted_at = FloatField()
     expires_at = FloatField()
-    state = TextField(default=WAITING)
+    state = TextField(default=WAITING)  #: or delivered, or dropped
     sends = IntegerField(default=0)
     # Last, because SQLite walks through all of it to reach what comes after.
     payload = TextField()

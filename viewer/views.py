@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from flask import Blueprint, Response, abort, render_template, request, send_file
 
-from viewer import again, asked, buttons, listing, live, records, requests, shown
+from viewer import again, asked, buttons, listing, live, patch, records, requests, shown
 from viewer.desk import desk
 from viewer.stats import PERIODS
 from worker import models
@@ -57,6 +57,7 @@ def task(task_id: str) -> str:
         "task.html",
         card=shown.card(found),
         answer=shown.answer(found),
+        patch=patch.of(found),
         question=shown.question(found),
         requests=requests.open_in(found),
         can_follow_up=records.is_ended(found.status) and bool(records.result(found).get("session_id")),

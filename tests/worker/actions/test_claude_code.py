@@ -510,6 +510,10 @@ def test_changed_files_are_what_git_says(fake: Fake, ask: Ask, project: Path, tm
     assert done.output_data["files_changed"] == ["made é.txt", "note.txt", "sub/b"]
     assert "note.txt | 1 +" in done.output_data["diffstat"]
     assert " made é.txt | new\n" in done.output_data["diffstat"]
+    patch = done.output_data["patch"]
+    assert "\n one\n+more\n" in patch
+    assert "+++ b/made é.txt\n@@ -0,0 +1,1 @@\n+new\n" in patch
+    assert "changed before" not in patch
     assert done.headline == "3 files changed. Changed."
     assert "3 files changed · session" in log(tmp_path)
 
@@ -545,6 +549,19 @@ def test_without_a_repository_or_a_commit_it_works_all_the_same(fake: Fake, ask:
     fake("open('newer', 'w').close(); result()")
     done = ask(mode="edit")
     assert (done.output_data["files_changed"], done.output_data["diffstat"]) == (["newer"], " newer | new\n")
+
+
+def test_a_patch_leads_nowhere_else_and_has_an_end(fake: Fake, ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("not of this project")
+    fake(
+        f"os.symlink({str(tmp_path / 'elsewhere')!r}, 'a link'); open('b.bin', 'wb').write(b'x\\0y')\n"
+        "open('c.txt', 'w').write('long\\n' * 20_000); open('d.txt', 'w').write('later'); result()"
+    )
+    patch = ask(mode="edit").output_data["patch"]
+    assert "not of this project" not in patch
+    assert patch.count("It is no text\n") == 2
+    assert "more characters are left out]\n" in patch
+    assert (len(patch) < 61_000, "later" in patch) == (True, False)
 
 
 def test_a_review_does_not_claim_changes_that_others_made(fake: Fake, ask: Ask) -> None:

@@ -39,6 +39,7 @@ def test_it_leaves_a_branch_and_nothing_else(fake: Fake, ask: Ask, project: Path
     assert (done.status, data["branch"]) == (Status.COMPLETED, f"agent/{data['session_id'][:8]}")
     assert data["files_changed"] == ["made é", "note.txt"]
     assert "2 files changed" in data["diffstat"]
+    assert "@@ -1 +1,2 @@\n one\n+more\n" in data["patch"]
     assert (said(project, "status", "--porcelain"), said(project, "rev-parse", "HEAD")) == before
     assert (project / "note.txt").read_text() == "changed in the checkout\n"
     assert said(project, "show", f"{data['branch']}:note.txt") == "one\nmore\n"

@@ -40,8 +40,8 @@ It is `completed` when Claude Code says so itself. A limit, a missing login, tro
 `failed` with reason `error`. A cancelled or failed session can be continued. The result has `answer`,
 `session_id`, `cost_usd` (of this run, at list prices), `turns`, `denied` (what it was not allowed to do; read
 that before you believe the answer), `ended` (`success`, `max_turns`, `max_budget`, `not_logged_in`,
-`api_error_429`, …), and in the modes that may change files `files_changed` and `diffstat`, which are git's
-words and not the assistant's.
+`api_error_429`, …), and in the modes that may change files `files_changed`, `diffstat` and `patch` (at most
+60,000 characters), which are git's words and not the assistant's. The page of the task shows the patch.
 
 With `isolation` = `worktree` it works on the branch that the result names (`branch`, like `agent/4033a5b0`).
 It begins at the last commit; what is not committed in the checkout is not there. Whatever it leaves is

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,16 +19,20 @@ from worker.process import CannotStart
 _Stamp = tuple[int, int, int] | None
 _MOST_PATHS = 50
 _MOST_LISTED = 500
+_MOST_PATCH = 60_000
+"""Characters: what somebody reads on a phone, and what a row may hold."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What is different from before; both None when git could not say."""
+    """What is different from before; all None when git could not say."""
 
     files: list[str] | None
     """Paths below the top of the repository, in order; at most 500."""
     diffstat: str | None
     """`git diff --stat` of them against the commit from before, and a line for each new file."""
+    patch: str | None = None
+    """The same as `git diff` shows it, new files whole; the end of a long one is left out."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def since(before: State | None, job: Job) -> Changes:
         names = _git(here, "diff", "--name-only", before.commit, after.commit or "HEAD") or ""
         files |= {_unquoted(name) for name in names.splitlines()}
     listed = sorted(files)[:_MOST_LISTED]
-    return Changes(listed, _diffstat(here, before, after, listed))
+    return Changes(listed, _diffstat(here, before, after, listed), _patch(here, before, after, listed))
 
 
 def between(job: Job, top: Path, base: str, tip: str) -> Changes:
@@ -87,10 +92,11 @@ def between(job: Job, top: Path, base: str, tip: str) -> Changes:
     try:
         names = _git(here, "diff", "--name-only", base, tip)
         known = _git(here, "diff", "--stat", base, tip)
+        patch = _git(here, "diff", base, tip)
     except (Rejected, CannotStart):
         return Changes(None, None)
     files = None if names is None else sorted(map(_unquoted, names.splitlines()))[:_MOST_LISTED]
-    return Changes(files, known)
+    return Changes(files, known, None if patch is None else _cut(patch))
 
 
 def _diffstat(job: Job, before: State, after: State, files: list[str]) -> str:
@@ -101,6 +107,42 @@ def _diffstat(job: Job, before: State, after: State, files: list[str]) -> str:
     known = _git(job, "diff", "--stat", before.commit, *paths) if before.commit else None
     new = [f" {path} | new\n" for path in files if after.files.get(path, ("",))[0] == "??"]
     return (known or "") + "".join(new)
+
+
+def _patch(job: Job, before: State, after: State, files: list[str]) -> str:
+    if not files:
+        return ""
+    paths = ["--", *files] if len(files) <= _MOST_PATHS else []
+    known = _git(job, "diff", before.commit, *paths) if before.commit else None
+    parts, room = [known or ""], _MOST_PATCH
+    for path in (path for path in files if after.files.get(path, ("",))[0] == "??"):
+        room -= len(parts[-1])
+        if room <= 0:
+            break
+        parts.append(_as_new(before.top, path, room))
+    return _cut("".join(parts))
+
+
+def _as_new(top: Path, path: str, most: int) -> str:
+    """A file that git does not know yet, as a patch would show it."""
+    head = f"diff --git a/{path} b/{path}\nnew file\n"
+    try:
+        # Neither a link, which may lead out of the repository, nor a pipe, which nobody may ever fill.
+        opened = os.open(top / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(opened, "rb") as file:
+            raw = file.read(most) if stat.S_ISREG(os.fstat(opened).st_mode) else b"\0"
+    except OSError:
+        raw = b"\0"
+    if b"\0" in raw:
+        return f"{head}It is no text\n"
+    lines = raw.decode("utf-8", "replace").splitlines()
+    added = "".join(f"+{line}\n" for line in lines)
+    return f"{head}--- /dev/null\n+++ b/{path}\n@@ -0,0 +1,{len(lines)} @@\n{added}"
+
+
+def _cut(patch: str) -> str:
+    left_out = len(patch) - _MOST_PATCH
+    return patch if left_out <= 0 else f"{patch[:_MOST_PATCH]}\n[{left_out} more characters are left out]\n"
 
 
 def _git(job: Job, *words: str) -> str | None:

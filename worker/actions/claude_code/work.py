@@ -96,6 +96,7 @@ def _data(
         "denied": watch.denied,
         "files_changed": changed.files,
         "diffstat": changed.diffstat,
+        "patch": changed.patch,
         "stdout": completed.stdout,
         "stderr": completed.stderr,
         "returncode": completed.returncode,
