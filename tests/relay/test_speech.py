@@ -148,6 +148,10 @@ NO_WRITE = "Project x does not allow git.write; it allows git.read. Change it in
         (done(LONG, 130), CUT),
         (failed(Reason.ERROR, TURNS), TOLD),
         # the machine says no, or time passes
+        (
+            failed(Reason.REJECTED, "The parameters are not right: x is missing; see docs/LLM_ACTIONS.md"),
+            "It was not run. The parameters are not right: x is missing.",
+        ),
         (failed(Reason.REJECTED, NO_WRITE), f"It was not run. {NO_WRITE}."),
         (
             failed(

@@ -217,7 +217,7 @@ def test_a_session_goes_on_costs_count_once_and_it_can_be_branched_off(ask: Ask,
 def test_an_unknown_session_is_refused_with_the_way_out(ask: Ask) -> None:
     done = ask(session="11111111-1111-4111-8111-111111111111")
     assert (done.status, done.reason) == (Status.FAILED, Reason.REJECTED)
-    assert "no session 11111111-1111-4111-8111-111111111111; leave session out" in done.error
+    assert "not know session 11111111-1111-4111-8111-111111111111; leave session out" in done.error
     assert done.output_data["session_id"] is None
 
 
@@ -235,6 +235,7 @@ def test_trouble_of_the_api_is_told(ask: Ask, api: Api, answer: Answer, word: st
     done = ask()
     assert (done.status, done.reason, done.output_data["ended"]) == (Status.FAILED, Reason.ERROR, word)
     assert sentence in done.error
+    assert done.output_data["answer"] == ""
 
 
 def test_an_api_that_is_not_there_is_told(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

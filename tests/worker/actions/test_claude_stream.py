@@ -151,7 +151,7 @@ def test_success_is_a_last_result_that_says_so_whatever_the_exit_status() -> Non
     [
         ({"subtype": "error_max_turns", "errors": ["Reached maximum number of turns (30)"]}, "max_turns",
          "after 30 turns, the most that max_turns allowed. Go on with session 1111"),
-        ({"subtype": "error_max_budget_usd"}, "max_budget", "used up (max_budget_usd). Go on"),
+        ({"subtype": "error_max_budget_usd"}, "max_budget", "used up. Go on with session 1111"),
         ({"subtype": "error_during_execution", "errors": ["No conversation found with session ID: x"]},
          "unknown_session", "leave session out to begin a new one"),
         ({"subtype": "error_during_execution", "errors": ["It fell over."]}, "error", "It fell over. Go on"),
@@ -164,8 +164,9 @@ def test_success_is_a_last_result_that_says_so_whatever_the_exit_status() -> Non
          "api_error_400", "(400: Credit balance is too low); put that right"),
         ({"subtype": "success", "api_error_status": 429, "result": "Slow down"}, "api_error_429",
          "limit is reached (429: Slow down); try again later, with session"),
-        ({"subtype": "success", "api_error_status": 529, "result": "API Error: 529 Busy."}, "api_error_529",
-         "in trouble (529: API Error: 529 Busy); try again later"),
+        ({"subtype": "success", "api_error_status": 529, "result": "API Error: 529 Busy. Check it."},
+         "api_error_529",
+         "in trouble (529: Busy); try again later"),
         ({"subtype": "success", "api_error_status": None, "result": "Connection error."},
          "api_unreachable", "could not be reached (Connection error); try again later"),
     ],
@@ -183,6 +184,8 @@ def test_every_failure_has_a_word_and_a_sentence_with_the_way_out(
 def test_the_answer_of_a_failure_is_what_it_had_said_and_not_the_error() -> None:
     failed = {"subtype": "success", "is_error": True, "result": "API Error"}
     assert judge(Ended(ASK, [failed], [], "Half way.", 1, "")).answer == "Half way."
+    # It also says its trouble as if the model had said it.
+    assert judge(Ended(ASK, [failed], [], "API Error", 1, "")).answer == ""
 
 
 def test_costs_are_those_of_this_run() -> None:

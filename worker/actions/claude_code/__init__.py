@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from relay.announced import Agent
 from worker.actions.base import MAX_TIMEOUT_S, Action, Job, Outcome
@@ -64,7 +64,7 @@ class ClaudeCode(Action):
 
     action_type: ClassVar[str] = "claude_code"
 
-    prompt: str = Field(min_length=1, max_length=200_000, pattern=r"\S")
+    prompt: str = Field(min_length=1, max_length=200_000)
     """What it should do, in the user's words."""
     mode: Literal["review", "plan", "ask", "edit", "full"] = "review"
     """`review` reads, `plan` proposes, `ask` asks its owner for each step, `edit` may change files,
@@ -85,6 +85,13 @@ class ClaudeCode(Action):
     """`worktree` works on a branch of its own, beside the checkout, from the last commit on."""
     timeout: float = Field(default=1_800.0, gt=0, le=MAX_TIMEOUT_S, allow_inf_nan=False)
     """Seconds after which it is stopped, with everything it started."""
+
+    @field_validator("prompt")
+    @classmethod
+    def _is_not_blank(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("there is nothing to do in it")
+        return value
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

@@ -24,7 +24,7 @@ def judge(ended: Ended) -> Verdict:
     if not ended.results:
         return _without_result(ended)
     last = ended.results[-1]
-    answer = last["result"] if isinstance(last.get("result"), str) else ended.text
+    said = last["result"] if isinstance(last.get("result"), str) else ""
     if last.get("subtype") == "success" and last.get("is_error") is False:
         word, error, reason = "success", None, Reason.ERROR
     else:
@@ -33,7 +33,8 @@ def judge(ended: Ended) -> Verdict:
         ended=word,
         error=error,
         reason=reason,
-        answer=answer if error is None else ended.text,
+        # What it says of its own trouble is the error, and no answer.
+        answer=(said or ended.text) if error is None else ended.text.replace(said, "").strip(),
         cost_usd=_cost(ended),
         turns=last["num_turns"] if isinstance(last.get("num_turns"), int) else None,
     )
@@ -59,17 +60,19 @@ def _failure(ended: Ended, last: Mapping[str, Any]) -> tuple[str, str, Reason]: 
             return "max_turns", f"{limit}. {go_on}, or allow more", Reason.ERROR
         case "error_max_budget_usd":
             limit = f"It was not done when its budget of ${ended.ask.max_budget_usd:g} was used up"
-            return "max_budget", f"{limit} (max_budget_usd). {go_on}, or allow more", Reason.ERROR
+            return "max_budget", f"{limit}. {go_on}, or allow more (max_budget_usd)", Reason.ERROR
         case "success":
             return _api_error(ended, last, said)
     if "No conversation found" in said:
-        unknown = f"This machine has no session {ended.ask.earlier}"
+        unknown = f"This machine does not know session {ended.ask.earlier}"
         return "unknown_session", f"{unknown}; leave session out to begin a new one", Reason.REJECTED
     return "error", f"Claude Code could not go on: {said or 'it did not say why'}. {go_on}", Reason.ERROR
 
 
 def _api_error(ended: Ended, last: Mapping[str, Any], said: str) -> tuple[str, str, Reason]:  # Any: JSON
     status = last.get("api_error_status")
+    # The first sentence, without the number that is told anyway; the next ones guess.
+    said = re.sub(r"^(?:Failed to authenticate\. )?(?:API Error: \d{3} )?", "", said).partition(". ")[0]
     later = f"later, with session {ended.ask.session}"
     if "not logged in" in said.lower():
         return "not_logged_in", NOT_LOGGED_IN, Reason.ERROR

@@ -88,7 +88,7 @@ def _data(
     was_stopped = completed.ending is not Ending.EXITED and not watch.has_lingered
     return {
         "ended": _ENDED[completed.ending] if was_stopped else verdict.ended,
-        "answer": (verdict.answer or watch.text)[:MAX_ANSWER_CHARS],
+        "answer": verdict.answer[:MAX_ANSWER_CHARS],
         "session_id": ask.session if verdict.ended != "unknown_session" else None,
         "mode": ask.mode,
         "cost_usd": verdict.cost_usd,
