@@ -6,6 +6,8 @@ deleted at any time: the index is made anew, and everything before counts as loo
 
 from __future__ import annotations
 
+import glob
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -32,8 +34,11 @@ class OwnFile:
         self._path = path
         self._local = threading.local()
         self._writing = threading.Lock()
+        # Before SQLite opens it: what it puts beside the file gets the mode that the file has then.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        for one in (path, *path.parent.glob(f"{glob.escape(path.name)}-*")):
+            one.chmod(0o600)
         self.connection.executescript(_TABLES)
-        path.chmod(0o600)
 
     @property
     def connection(self) -> sqlite3.Connection:
