@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from relay import terminal
 from relay.announced import Actions, Agents, Announced, Projects
 from relay.names import NAME, Name
 
@@ -115,6 +116,12 @@ class Report(_Frozen):
     """Whether it printed more than `output` shows."""
     started_at: AwareDatetime | None = None
     completed_at: AwareDatetime | None = None
+
+    @field_validator("error", "headline", "output")
+    @classmethod
+    def _for_no_terminal(cls, text: str | None) -> str | None:
+        # Whoever asked may print it in a terminal, where a program's words must control nothing.
+        return text and terminal.lines(text)
 
 
 class Announcement(Announced):

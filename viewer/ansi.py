@@ -14,14 +14,8 @@ from typing import NamedTuple
 
 from markupsafe import escape
 
-# Every repetition is bounded or possessive: `re` holds the interpreter's lock, so one slow line
-# would stop the whole server. An unfinished title or link hides 4,096 characters at most.
-_CONTROL = re.compile(
-    r"(?:\x1b\[|\x9b)([0-?]{0,256}+)[ -/]{0,16}+([@-~]?)"  # CSI: the only one that may mean a colour
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,4096}+(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS and kin
-    r"|\x1b[ -/]{0,16}+[0-~]?"
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"  # C0, C1, and what turns text round
-)
+from relay.terminal import CONTROL
+
 _MARKS = {1: "o", 2: "d", 3: "i", 4: "u", 7: "v", 9: "s"}
 _UNMARKS = {22: "od", 23: "i", 24: "u", 27: "v", 29: "s"}
 _FOREGROUND, _BACKGROUND = 38, 48
@@ -82,14 +76,9 @@ def render(text: str, state: str = "") -> tuple[str, str]:
     return "\n".join(lines), str(style)
 
 
-def strip(text: str) -> str:
-    """*text* without whatever controls a terminal."""
-    return _CONTROL.sub("", text)
-
-
 def _render_line(line: str, style: Style) -> tuple[str, Style]:
     # Most lines are plain; this makes them ten times as fast.
-    if not _CONTROL.search(line):
+    if not CONTROL.search(line):
         return _span(line, style), style
     if "\r" in line:
         overwritten, _, line = line.rstrip("\r").rpartition("\r")
@@ -104,7 +93,7 @@ def _render_line(line: str, style: Style) -> tuple[str, Style]:
 def _runs(line: str, style: Style) -> Iterator[tuple[str, Style]]:
     """Stretches of plain text, each with the style that is in force *after* it."""
     begin = 0
-    for found in _CONTROL.finditer(line):
+    for found in CONTROL.finditer(line):
         text, begin = line[begin : found.start()], found.end()
         if found[2] == "m":
             style = _apply(style, found[1])

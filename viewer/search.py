@@ -12,8 +12,9 @@ import sqlite3
 import threading
 from collections.abc import Callable, Collection
 
+from relay import terminal
 from relay.protocol import Status
-from viewer import ansi, records
+from viewer import records
 from viewer.filters import Filter
 from viewer.own import OwnFile
 from worker import models
@@ -125,7 +126,9 @@ def _mark(connection: sqlite3.Connection, name: str, value: object) -> None:
 
 
 def _entry(row: records.Changed) -> tuple[int, str, str, str, str]:
-    said = " ".join(ansi.strip(part) for part in (row.error, row.headline, row.answer, row.printed) if part)
+    said = " ".join(
+        terminal.strip(part) for part in (row.error, row.headline, row.answer, row.printed) if part
+    )
     facts = f"{_status_word(row.status)} {_action_word(row.action_type)}"
     return row.seq, row.title or "", row.preview, said, facts
 

@@ -163,13 +163,14 @@ def test_what_was_printed_is_spread_over_requests_that_the_relay_takes(
     relay: Relay, sender: Reporter, add: Add
 ) -> None:
     models.output_dir().mkdir(exist_ok=True)
-    for number in range(12):
-        # Control characters are written as six bytes each.
-        models.output_path(add(f"t{number}")).write_bytes(b"\x01" * MAX_OUTPUT_CHARS)
+    for number in range(20):
+        # Four bytes each.
+        models.output_path(add(f"t{number}")).write_text("🙂" * MAX_OUTPUT_CHARS)
     sender._send_all()
-    assert [report["task_id"] for report in relay.seen] == [f"t{number}" for number in range(12)]
+    assert [report["task_id"] for report in relay.seen] == [f"t{number}" for number in range(20)]
     assert len(relay.requests) > 1
-    assert max(len(json.dumps(request)) for request in relay.requests) < MAX_BODY_BYTES
+    sizes = [len(json.dumps(request, ensure_ascii=False).encode()) for request in relay.requests]
+    assert max(sizes) < MAX_BODY_BYTES
     assert unreported() == []
 
 
