@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Post an example to the relay and print the answer. Needs nothing but Python.
 
-    python examples/send.py examples/git_status.json
-    python examples/send.py examples/github_push.json --github push
+    python3 examples/send.py examples/git_log.json
+    python3 examples/send.py examples/github_push.json --github push
 
 The key comes from API_KEY (or, with --github, GITHUB_WEBHOOK_SECRET) in the environment or in .env.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 _ENV = """\
 # Your keys and settings. .env.example explains every setting. Never put this file into git.
 
-# What a phone or an assistant shows to the relay. Several: phone=key,claude=key
+# What callers show to the relay. The first key is yours; give each other caller its own: owner=key,phone=key
 API_KEY={api_key}
 
 # What this machine shows to the relay.
