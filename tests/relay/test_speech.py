@@ -181,6 +181,12 @@ NO_WRITE = "Project x does not allow git.write; it allows git.read. Change it in
         ),
         (spoken(Status.RUNNING, headline=":"), "It waits for somebody to allow this on the machine."),
         (spoken(Status.AWAITING_APPROVAL), "It needs your OK first: open the viewer."),
+        (
+            spoken(
+                Status.FAILED, reason=Reason.REJECTED, error="command is missing; see docs/LLM_ACTIONS.md"
+            ),
+            "It was not run. Command is missing.",
+        ),
     ],
 )
 def test_it_says_what_happened(said: str, expected: str) -> None:
