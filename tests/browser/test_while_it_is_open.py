@@ -178,7 +178,7 @@ def test_a_viewer_that_is_away_is_said_and_tried_again(
     for wait in (3000, 2000):
         with page.expect_event("requestfailed"):
             page.clock.run_for(wait)
-    expect(strip).to_have_text(re.compile("Offline . trying again"))
+    expect(strip).to_have_text(re.compile("The viewer on your machine does not answer . trying again"))
     page.unroute("**/live?*", refuse)
     machine.ended(title="made meanwhile")
     with page.expect_response("**/live?*"):

@@ -103,7 +103,8 @@ async function poll() {
   }
   asking = false;
   // One lost answer is no news: the page may just be waking up.
-  say(document.querySelector("[data-offline]"), failures > 1 ? "Offline – trying again" : "");
+  const away = navigator.onLine ? "The viewer on your machine does not answer" : "This device is offline";
+  say(document.querySelector("[data-offline]"), failures > 1 ? `${away} – trying again` : "");
   if (wait !== null) schedule(wait);
 }
 
