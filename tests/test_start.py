@@ -127,10 +127,19 @@ def test_when_one_of_them_dies_it_says_which_and_how_to_go_on(checkout: Path, st
     started.process.wait(20)
     assert started.process.returncode == 1
     why, way = started.text().splitlines()[-2:]
-    assert why.startswith(
-        "The worker ended by itself, so all of it was stopped. It said last: The worker runs"
-    )
+    assert why == "The worker was ended by signal 9, so all of it was stopped."
     assert way == "Start again with: make run"
+
+
+def test_the_last_words_of_what_ended_by_itself_are_repeated(checkout: Path) -> None:
+    (checkout / "tasks.db").write_bytes(b"no database " * 1_000)
+    start = Start(checkout)
+    start.process.wait(20)
+    why = start.text().splitlines()[-2]
+    ended = (
+        r"The \w+ ended by itself, so all of it was stopped\. It said last: The \w+ cannot start: the records"
+    )
+    assert re.match(ended, why), why
 
 
 def refused(folder: Path, **settings: str) -> str:

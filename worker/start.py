@@ -30,7 +30,7 @@ from worker.setup import CannotSetUp, prepare
 
 PATIENCE_S = 30.0
 _LINK = re.compile(rb"http\S+/login\?code=\S+")
-_STOPPED = re.compile(r"(\w+) stopped \(rc=")
+_STOPPED = re.compile(r"(\w+) stopped \(rc=(-?\d+)\)")
 _STOPPED_BY_HAND = {130, 143}
 
 
@@ -88,7 +88,7 @@ class _GreetingPrinter(Printer):  # type: ignore[misc]  # honcho has no types
     def __init__(self, settings: ChainSettings, started: float) -> None:
         super().__init__(sys.stdout)
         self._link: list[str] = []
-        self._first_to_stop = ""
+        self._first_to_stop = ("", 0)
         self._said: dict[str, str] = {}
         self._greeter: threading.Thread | None = threading.Thread(
             target=_greet, args=(settings, started, self._link), daemon=True
@@ -98,7 +98,8 @@ class _GreetingPrinter(Printer):  # type: ignore[misc]  # honcho has no types
         super().write(message)
         sys.stdout.flush()
         if message.name == "system" and (stopped := _STOPPED.match(message.data)):
-            self._first_to_stop = self._first_to_stop or stopped[1]
+            if not self._first_to_stop[0]:
+                self._first_to_stop = stopped[1], int(stopped[2])
         elif message.name != "system" and (line := message.data.decode(errors="replace").strip()):
             self._said[message.name] = line
         # Who shall be let in is the viewer's business; the greeting only repeats what it said.
@@ -109,8 +110,10 @@ class _GreetingPrinter(Printer):  # type: ignore[misc]  # honcho has no types
             self._greeter = None
 
     def why_it_stopped(self) -> str:
-        """Which process ended before the others had to, and its last words."""
-        name = self._first_to_stop
+        """Which process ended before the others had to, and by which signal or with which last words."""
+        name, returncode = self._first_to_stop
+        if returncode < 0:
+            return f"The {name} was ended by signal {-returncode}, so all of it was stopped."
         said = f" It said last: {self._said[name]}" if name in self._said else ""
         return f"The {name} ended by itself, so all of it was stopped.{said}"
 
