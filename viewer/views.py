@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from flask import Blueprint, Response, abort, render_template, request, send_file
 
-from viewer import again, asked, buttons, listing, live, patch, records, requests, shown
+from viewer import again, asked, buttons, listing, live, patch, records, requests, shown, words
 from viewer.desk import desk
 from viewer.stats import PERIODS
 from worker import models
@@ -66,6 +66,9 @@ def task(task_id: str) -> str:
         silence=shown.silence(found),
         tail=live.TAIL_BYTES,
         earlier=earlier,
+        directory=words.plain(found.directory or ""),
+        approval=words.plain(found.approval or ""),
+        is_approved=found.approved is not None,
         parameters=parameters,
         parameters_cut=is_cut,
     )

@@ -317,3 +317,17 @@ def test_a_forged_offset_is_a_400_with_one_sentence(
 
 def test_the_number_of_earlier_attempts_with_output_is_bounded() -> None:
     assert views._EARLIER_OUTPUTS * views._EARLIER_BYTES < 2 * live.TAIL_BYTES
+
+
+def test_the_details_tell_where_it_ran_how_long_it_waited_and_who_said_yes(
+    client: FlaskClient, machine: Machine
+) -> None:
+    task = machine.needs_ok()
+    assert task.fingerprint
+    machine.inbox.approve(task.id, task.fingerprint)
+    machine.end(machine.start(machine.current(task.id), since=-90))
+    page = client.get(f"/t/{task.id}").text
+    details = page.partition("<summary>Details</summary>")[2]
+    assert f"<dt>In</dt><dd><code>{task.directory}</code></dd>" in details
+    assert f"<dt>Your OK</dt><dd>Given. {task.approval}</dd>" in details
+    assert re.search(r"<dt>Started</dt><dd><time[^>]*>[^<]*</time>, after 1 min 3\d s</dd>", details)
