@@ -47,11 +47,10 @@ def roots(policy: Policy, scope: str) -> tuple[Path, ...]:
 
 
 def _choose(policy: Policy, project: str | None) -> str:
-    known = sorted(policy.projects)
-    listed = ", ".join(known) or "none"
+    listed = _listed(policy)
     if project is None:
-        if len(known) == 1:
-            return known[0]
+        if len(policy.projects) == 1:
+            return next(iter(policy.projects))
         raise Rejected(f"Which project? This machine knows {listed}")
     wanted = spoken_key(project)
     names = [
@@ -66,6 +65,10 @@ def _choose(policy: Policy, project: str | None) -> str:
     raise Rejected(f"There is no project {project!r}{_perhaps(policy, wanted)}; this machine knows {listed}")
 
 
+def _listed(policy: Policy) -> str:
+    return ", ".join(sorted(policy.projects)) or "none"
+
+
 def _perhaps(policy: Policy, wanted: str) -> str:
     """A question that names what sounds like *wanted*, never a guess."""
     spoken = {spoken_key(one): name for name, its in policy.projects.items() for one in (name, *its.aliases)}
@@ -77,7 +80,7 @@ def _find(policy: Policy, project: str | None, working_dir: str) -> Place:
     """The project that holds an absolute directory; the innermost when they are nested."""
     names = [_choose(policy, project)] if project is not None else list(policy.projects)
     places: list[Place] = []
-    problem = Rejected(f"{working_dir} lies in no project; policy.toml lists them")
+    problem = Rejected(f"{working_dir} lies in no project; this machine knows {_listed(policy)}")
     for name in names:
         try:
             root = _root(name, policy.projects[name])
@@ -112,14 +115,14 @@ def _root(name: str, project: Project) -> Path:
 
 
 def _inside(name: str, project: Project, root: Path, wanted: Path) -> Place:
-    try:
-        directory = Path(os.path.realpath(wanted, strict=True))
-    except OSError as problem:
-        raise _Missing(f"The directory {wanted} cannot be used: {problem.strerror}") from None
-    if not directory.is_dir():
-        raise _Missing(f"{wanted} is not a directory")
+    directory = Path(os.path.realpath(wanted))
+    # Asked first: what is there and what is not outside of the projects is nobody's business.
     if directory != root and root not in directory.parents:
         raise Rejected(f"{wanted} lies outside project {name} ({root})")
+    if not os.path.lexists(directory):
+        raise _Missing(f"There is no directory {wanted} in project {name}")
+    if not directory.is_dir():
+        raise _Missing(f"{wanted} is not a directory")
     if any(part.startswith(".") for part in directory.relative_to(root).parts):
         raise Rejected(f"{wanted} is a hidden directory; those are not for commands")
     return Place(name, project, root, directory)

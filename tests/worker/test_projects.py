@@ -105,6 +105,17 @@ def test_the_refusal_names_what_there_is(policy: Policy, home: Path) -> None:
             resolve(policy, project, None)
 
 
+@pytest.mark.parametrize("outside", ["HOME/nowhere/at/all", "HOME", "/etc/passwd", "/no/such/place"])
+def test_a_directory_elsewhere_is_answered_alike_whether_it_is_there_or_not(
+    policy: Policy, home: Path, outside: str
+) -> None:
+    with pytest.raises(Rejected) as why:
+        place(policy, home, None, outside)
+    assert str(why.value).endswith(" lies in no project; this machine knows api, gone, nested, web")
+    with pytest.raises(Rejected, match="There is no directory .*missing in project api"):
+        place(policy, home, None, "HOME/api/missing")
+
+
 def test_one_project_need_not_be_named(home: Path) -> None:
     policy = Policy(version=1, projects={"api": Project(path=str(home / "api"))})
     assert place(policy, home, None, None) == "api:."
