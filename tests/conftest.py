@@ -33,6 +33,15 @@ def _in_a_folder_of_its_own(
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture
+def own_environment() -> Iterator[None]:
+    """Lets a test read .env into the environment of this process, and undoes it."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -214,12 +213,3 @@ def two_machines(tmp_path: Path) -> Iterator[Served]:
 @pytest.fixture
 def second_key() -> str:
     return SECOND_KEY
-
-
-@pytest.fixture
-def own_environment() -> Iterator[None]:
-    """Lets a test read .env into the environment of this process, and undoes it."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)

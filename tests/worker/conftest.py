@@ -138,12 +138,3 @@ def _plain_git(monkeypatch: pytest.MonkeyPatch) -> None:
     """git as somebody without a configuration of their own, also inside actions."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def own_environment() -> Iterator[None]:
-    """Lets a test read .env into the environment of this process, and undoes it."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)

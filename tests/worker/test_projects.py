@@ -112,7 +112,7 @@ def test_a_directory_elsewhere_is_answered_alike_whether_it_is_there_or_not(
     with pytest.raises(Rejected) as why:
         place(policy, home, None, outside)
     assert str(why.value).endswith(" lies in no project; this machine knows api, gone, nested, web")
-    with pytest.raises(Rejected, match="There is no directory .*missing in project api"):
+    with pytest.raises(Rejected, match=r"There is no directory .*missing in project api"):
         place(policy, home, None, "HOME/api/missing")
 
 
