@@ -49,8 +49,9 @@ def main() -> None:
 
 def serve(settings: Settings) -> None:
     """Answer until SIGTERM or SIGINT. Raises what `main` explains when it cannot begin."""
-    devices = Devices(settings.devices_path)
-    app = create_app(open_inbox(), devices, settings)
+    # First the records, so that a wrong SQLITE_PATH is told in the words of every other process.
+    inbox, devices = open_inbox(), Devices(settings.devices_path)
+    app = create_app(inbox, devices, settings)
     app.extensions["desk"].start()
     listening = _listen(settings.viewer_host, settings.viewer_port)
     address = settings.own_address(listening.getsockname()[1])

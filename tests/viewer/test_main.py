@@ -164,7 +164,9 @@ def test_records_that_cannot_be_used_are_one_sentence(root: Path, tmp_path: Path
     damaged = tmp_path / "damaged.db"
     damaged.write_bytes(b"this is no database, whatever its name says" * 100)
     assert "damaged.db" in failure(root, **{name: str(damaged)})
-    assert "nowhere" in failure(root, **{name: str(tmp_path / "nowhere" / "x.db")})
+    said = failure(root, **{name: str(tmp_path / "nowhere" / "x.db")})
+    assert "nowhere/x.db" in said
+    assert "Errno" not in said
 
 
 def test_settings_have_defaults_and_an_empty_value_means_not_set() -> None:

@@ -555,12 +555,12 @@ def test_a_patch_leads_nowhere_else_and_has_an_end(fake: Fake, ask: Ask, tmp_pat
     (tmp_path / "elsewhere").write_text("not of this project")
     fake(
         f"os.symlink({str(tmp_path / 'elsewhere')!r}, 'a link'); open('b.bin', 'wb').write(b'x\\0y')\n"
-        "open('c.txt', 'w').write('long\\n' * 20_000); open('d.txt', 'w').write('later'); result()"
+        "open('c.txt', 'w').write('l\u00f6ng\\n' * 20_000); open('d.txt', 'w').write('later'); result()"
     )
     patch = ask(mode="edit").output_data["patch"]
     assert "not of this project" not in patch
     assert patch.count("It is no text\n") == 2
-    assert "more characters are left out]\n" in patch
+    assert patch.count("[the rest is left out]\n") == 1
     assert (len(patch) < 61_000, "later" in patch) == (True, False)
 
 

@@ -21,6 +21,7 @@ _MOST_PATHS = 50
 _MOST_LISTED = 500
 _MOST_PATCH = 60_000
 """Characters: what somebody reads on a phone, and what a row may hold."""
+_REST = "[the rest is left out]\n"
 
 
 @dataclass(frozen=True)
@@ -130,19 +131,18 @@ def _as_new(top: Path, path: str, most: int) -> str:
         # Neither a link, which may lead out of the repository, nor a pipe, which nobody may ever fill.
         opened = os.open(top / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(opened, "rb") as file:
-            raw = file.read(most) if stat.S_ISREG(os.fstat(opened).st_mode) else b"\0"
+            raw = file.read(most + 1) if stat.S_ISREG(os.fstat(opened).st_mode) else b"\0"
     except OSError:
         raw = b"\0"
     if b"\0" in raw:
         return f"{head}It is no text\n"
-    lines = raw.decode("utf-8", "replace").splitlines()
-    added = "".join(f"+{line}\n" for line in lines)
+    lines = raw[:most].decode("utf-8", "replace").splitlines()
+    added = "".join(f"+{line}\n" for line in lines) + (_REST if len(raw) > most else "")
     return f"{head}--- /dev/null\n+++ b/{path}\n@@ -0,0 +1,{len(lines)} @@\n{added}"
 
 
 def _cut(patch: str) -> str:
-    left_out = len(patch) - _MOST_PATCH
-    return patch if left_out <= 0 else f"{patch[:_MOST_PATCH]}\n[{left_out} more characters are left out]\n"
+    return patch if len(patch) <= _MOST_PATCH else f"{patch[:_MOST_PATCH]}\n{_REST}"
 
 
 def _git(job: Job, *words: str) -> str | None:
