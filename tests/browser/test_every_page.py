@@ -120,7 +120,9 @@ def answer(machine: Machine) -> str:
         + "` | **much** |\n\n1. see [link](https://x.example) for more\n\n"
     )
     text += "> quoted\n\n```\n" + "y" * 300 + "\n```\n\n" + "z" * 200
-    return f"/t/{machine.ended(title='Ask', output_data={'answer': text}).id}"
+    patch = f"diff --git a/x b/x\n@@ -1 +1 @@\n-{'o' * 300}\n+new\n" * 40
+    result = {"answer": text, "patch": patch, "files_changed": ["x"], "branch": f"agent/{'b' * 60}"}
+    return f"/t/{machine.ended(title='Ask', output_data=result).id}"
 
 
 def all_again(machine: Machine) -> str:
