@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from relay import terminal
 from viewer import ansi, records
 from worker import models
 
@@ -33,7 +34,7 @@ def of(task: models.Task) -> Patch | None:
     if not isinstance(text, str) or not text or not isinstance(files, list):
         return None
     # What the file itself would tell a terminal goes first.
-    lines = [_coloured(line) for line in ansi.strip(text).split("\n")]
+    lines = [_coloured(line) for line in terminal.strip(text).split("\n")]
     html = Markup(ansi.render("\n".join(lines), "")[0])  # noqa: S704 - escaped by ansi
     return Patch(len(files), html, branch if isinstance(branch, str) else None)
 
