@@ -159,8 +159,7 @@ class Nack(_Frozen):
 
 
 class Heartbeat(_Frozen):
-    """Machine to relay every HEARTBEAT_S, and when its `sign` changes; without an answer the
-    machine reconnects."""
+    """Machine to relay every HEARTBEAT_S, and when its `sign` changes; unanswered, it reconnects."""
 
     type: Literal["heartbeat"] = "heartbeat"
     busy: int = Field(default=0, ge=0)  #: how many tasks run
