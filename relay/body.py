@@ -17,11 +17,11 @@ BODY_S = 15.0
 """A body that takes longer comes from a broken or a hostile client."""
 
 
-async def read(request: Request) -> bytes:
-    """The whole body. Raises Problem 413 above MAX_BODY_BYTES and 422 when it stops coming."""
+async def read(request: Request, most: int = MAX_BODY_BYTES) -> bytes:
+    """The whole body. Raises Problem 413 above *most* bytes and 422 when it stops coming."""
     try:
         async with asyncio.timeout(BODY_S):
-            return await _collect(request)
+            return await _collect(request, most)
     except TimeoutError:
         raise Problem(
             Code.MALFORMED,
@@ -32,9 +32,9 @@ async def read(request: Request) -> bytes:
         raise Problem(Code.MALFORMED, "The connection ended before the body did; send it again") from None
 
 
-async def read_again(request: Request) -> Request:
+async def read_again(request: Request, most: int) -> Request:
     """*request* for somebody who wants to read its body, once that was read by `read`."""
-    return Request(request.scope, replay(await read(request), request.receive))
+    return Request(request.scope, replay(await read(request, most), request.receive))
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
@@ -58,24 +58,23 @@ def parse(body: bytes) -> dict[str, Any]:
         ) from None
 
 
-async def _collect(request: Request) -> bytes:
+async def _collect(request: Request, most: int) -> bytes:
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-        raise _too_large(declared)
+    if declared.isdecimal() and int(declared) > most:
+        raise _too_large(declared, most)
     body, more = bytearray(), True
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_large(f"more than {MAX_BODY_BYTES}")
+        if len(body) > most:
+            raise _too_large(f"more than {most}", most)
         more = message.get("more_body", False)
     return bytes(body)
 
 
-def _too_large(seen: str) -> Problem:
-    return Problem(
-        Code.TOO_LARGE,
-        f"The body has {seen} bytes and {MAX_BODY_BYTES} (1 MiB) are allowed; send less, or a link to it",
-    )
+def _too_large(seen: str, most: int) -> Problem:
+    allowed = f"{most} ({most // 1024} KiB)"
+    text = f"The body has {seen} bytes and {allowed} are allowed; send less, or a link to it"
+    return Problem(Code.TOO_LARGE, text)

@@ -22,6 +22,8 @@ from relay.signins import SignIns
 
 STRANGERS_PER_MINUTE = 60
 """Requests from one address that come without any key: registering and asking."""
+MAX_ASKED_BYTES = 65_536
+"""Of one request. Strangers send them, and of a sign-in that was begun some is kept for minutes."""
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -59,7 +61,7 @@ class _Signing:
     def _at_desk(self, what: str) -> Answer:
         async def answer(request: Request) -> Response:
             desk = await self._open_desk()
-            answered: Response = await getattr(desk, what)(await body.read_again(request))
+            answered: Response = await getattr(desk, what)(await body.read_again(request, MAX_ASKED_BYTES))
             return answered
 
         return answer

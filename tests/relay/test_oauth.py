@@ -508,6 +508,17 @@ def test_strangers_who_knock_too_often_do_not_keep_the_owner_from_answering(tmp_
         app.http.close()
 
 
+def test_a_stranger_may_leave_little_behind(app: App) -> None:
+    asked = {
+        "client_id": app.client["client_id"], "redirect_uri": app.redirect, "response_type": "code",
+        "code_challenge": challenge(), "code_challenge_method": "S256",
+    }  # fmt: skip
+    kept = app.http.post("/authorize", data={**asked, "state": "s" * 1_000})
+    refused = app.http.post("/authorize", data={**asked, "state": "s" * 65_536})
+    assert (kept.status_code, refused.status_code) == (302, 413)
+    assert "64 KiB" in refused.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
