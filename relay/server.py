@@ -16,6 +16,8 @@ from relay.protocol import MAX_FRAME_BYTES
 
 HEADERS_S = 10.0
 """A request line with its headers that takes longer never comes from a client of ours."""
+MAX_HEADERS_BYTES = 65_536
+"""A request line with its headers that is longer is none of ours, and uvicorn would keep all of it."""
 UNSENT_S = 15
 """A peer that acknowledges no byte for so long is gone, whatever the socket says."""
 
@@ -120,6 +122,7 @@ class _ImpatientHTTP(HttpToolsProtocol):
 
     _timer: TimerHandle | None = None
     _begun = False
+    _begun_bytes = 0
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn does
         super().connection_made(transport)
@@ -128,12 +131,17 @@ class _ImpatientHTTP(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         # Headers that come in one piece, as nearly all do, are complete by now and need no timer.
-        if self._begun and self._timer is None:
+        if not self._begun:
+            return
+        self._begun_bytes += len(data)
+        if self._begun_bytes > MAX_HEADERS_BYTES:
+            self.transport.abort()
+        elif self._timer is None:
             self._arm()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._begun = True
+        self._begun, self._begun_bytes = True, 0
 
     def on_headers_complete(self) -> None:
         self._begun = False
