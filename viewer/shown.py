@@ -205,7 +205,8 @@ def silence(task: models.Task) -> str:
             "works in the same repository" if str(task.lane).startswith("/") else "has the same conversation"
         )
         return f"Waiting until “{title}” has ended: it {works}."
-    return words.SILENCE[Status(task.status)]
+    never_ran = task.reason in {Reason.REJECTED, Reason.EXPIRED}
+    return words.NOT_RUN if never_ran else words.SILENCE[Status(task.status)]
 
 
 def cannot_run_again(task: models.Task) -> str:

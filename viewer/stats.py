@@ -17,7 +17,7 @@ from viewer.seen import Seen
 from viewer.tallies import Ran
 from worker import models
 
-PERIODS = {"7": "7 days", "30": "30 days", "90": "90 days", "all": "All time"}
+PERIODS = {"7": "7 days", "30": "30 days", "90": "90 days", "all": "All"}
 _MOST_BARS = 92
 _MANY_GIT = 50
 _DEAR_S, _KEPT_S = 0.25, 60.0

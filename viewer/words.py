@@ -37,6 +37,8 @@ SILENCE: Mapping[Status, str] = {
 }
 """What stands where output would."""
 
+NOT_RUN = "It was not run, so it printed nothing."
+
 REASONS: Mapping[Reason, str] = {
     Reason.EXIT_STATUS: "The program reported a failure",
     Reason.TIMED_OUT: "It took too long",

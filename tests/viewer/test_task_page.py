@@ -44,7 +44,7 @@ def test_a_refused_command_shows_why_and_nothing_that_it_printed(
     task = machine.asked(["git", "config", "-l"], action_type="git")
     page = client.get(f"/t/{task.id}").text
     assert "git config is not allowed: it would change what git runs" in page
-    assert "It failed before printing anything." in page
+    assert "It was not run, so it printed nothing." in page
 
 
 @pytest.mark.parametrize(
