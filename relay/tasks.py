@@ -205,7 +205,9 @@ def routes(relay: Relay) -> APIRouter:
         """The newest tasks, newest first."""
         relay.doors.caller(request)
         found = await relay.writer.run(store.list_tasks, status, machine, limit)
-        return json_response(TaskList(tasks=[view(relay, task) for task in found]))
+        # A list is looked through, but the newest one alone is asked for to be read aloud (SHORTCUTS).
+        shown = give if limit == 1 else view
+        return json_response(TaskList(tasks=[shown(relay, task) for task in found]))
 
     return router
 

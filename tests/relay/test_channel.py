@@ -224,6 +224,9 @@ def test_a_machine_hears_once_which_results_were_fetched(relay: Served) -> None:
         assert (fetched["task_id"], fetched["attempt"], 0 <= fetched["ago_s"] < 30) == ("over", 1, True)
         machine.say(type="heartbeat")
         assert machine.hear()["fetched"] == []
+        relay.http.get("/tasks", params={"limit": 1, "status": "completed"}).raise_for_status()
+        machine.say(type="heartbeat")
+        assert [one["task_id"] for one in machine.hear()["fetched"]] == ["over"], "a shortcut reads it out"
 
 
 def test_the_newer_session_of_a_machine_replaces_the_older(relay: Served) -> None:
