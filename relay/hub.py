@@ -16,7 +16,7 @@ from relay.settings import Settings
 from relay.writer import Writer
 
 MOST_FETCHED = 1_000
-"""So many results that were given out are remembered for a machine; more would be no other statistics."""
+"""So many results that were given out are remembered for a machine that is away: enough to count."""
 ONLINE_S = 30.0
 """A machine counts as online when it was heard within this time."""
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from relay.protocol import Reason, Status
+from relay.protocol import Fetched, Reason, Status
 from tests.chain import ROOT, end, wait_until
 from tests.worker.conftest import NOW
-from worker import marks, models, moves, recovery
+from worker import fetches, marks, models, moves, recovery
 from worker.models import Task
 from worker.tasks import Queue
 
@@ -140,3 +140,11 @@ def test_a_ring_that_was_lost_is_rung_again(records: Path, queue: Queue, add: Ad
     assert rings(queue) == ["old"]
     recovery.ring_forgotten(queue, lambda: NOW + timedelta(seconds=60))
     assert rings(queue) == ["old"], "who waits in the queue was not forgotten"
+
+
+def test_what_callers_were_given_is_forgotten_in_time_too(records: object) -> None:
+    day = 86_400
+    for name, days in (("old", 40), ("new", 2)):
+        fetches.record([Fetched(task_id=name, attempt=1, ago_s=days * day)], NOW)
+    recovery.forget(NOW - timedelta(days=30))
+    assert [one.task_id for one in fetches.Fetch.select()] == ["new"]
