@@ -15,7 +15,7 @@ from viewer.words import State
 from worker import models
 
 _TITLE_CHARS, _LINE_CHARS = 200, 240
-_MANY_BLOCKS = 20
+_MANY_BLOCKS, _NEVER_RAN = 20, {Reason.REJECTED, Reason.EXPIRED}
 _TEXT_CHARS = 16_384
 """Longer parameters and payloads are cut on a page; the whole is a link away."""
 
@@ -205,8 +205,7 @@ def silence(task: models.Task) -> str:
             "works in the same repository" if str(task.lane).startswith("/") else "has the same conversation"
         )
         return f"Waiting until “{title}” has ended: it {works}."
-    never_ran = task.reason in {Reason.REJECTED, Reason.EXPIRED}
-    return words.NOT_RUN if never_ran else words.SILENCE[Status(task.status)]
+    return words.NOT_RUN if task.reason in _NEVER_RAN else words.SILENCE[Status(task.status)]
 
 
 def cannot_run_again(task: models.Task) -> str:

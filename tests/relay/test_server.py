@@ -65,7 +65,7 @@ def test_headers_that_never_come_are_not_waited_for(
 
 @pytest.mark.parametrize("more", [b"X-More: " + b"a" * 1_000 + b"\r\n", b"a" * 1_000])
 def test_headers_without_end_are_not_kept(shared: Served, more: bytes) -> None:
-    with half_open(shared, b"GET / HTTP/1.1\r\nX: ") as client, pytest.raises(OSError):  # noqa: PT011 - reset or broken pipe
+    with half_open(shared, b"GET / HTTP/1.1\r\nX: ") as client, pytest.raises(OSError):  # noqa: PT011, PT012 - reset or broken pipe
         for _ in range(20_000):
             client.sendall(more)
 
