@@ -18,6 +18,8 @@ HEADERS_S = 10.0
 """A request line with its headers that takes longer never comes from a client of ours."""
 MAX_HEADERS_BYTES = 65_536
 """A request line with its headers that is longer is none of ours, and uvicorn would keep all of it."""
+MAX_PIPELINED = 64
+"""Requests of one connection that wait for the answer to an earlier one. Ours send one at a time."""
 UNSENT_S = 15
 """A peer that acknowledges no byte for so long is gone, whatever the socket says."""
 
@@ -140,8 +142,16 @@ class _ImpatientHTTP(HttpToolsProtocol):
             self._arm()
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINED:
+            # The parser makes a 400 of it. uvicorn itself would read on after each answer, for ever.
+            raise ValueError("too many requests at once")
         super().on_message_begin()
         self._begun, self._begun_bytes = True, 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # What comes behind a body would be kept without a limit, and nobody reads it.
+        if self._begun:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._begun = False
