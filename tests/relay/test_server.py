@@ -75,7 +75,7 @@ def test_headers_without_end_are_not_kept(shared: Served, more: bytes) -> None:
         pour(client, more)
 
 
-def test_requests_that_do_not_wait_for_their_answers_are_refused(shared: Served), PT012 -> None:
+def test_requests_that_do_not_wait_for_their_answers_are_refused(shared: Served) -> None:
     with half_open(shared, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000) as client:
         answers = b"".join(iter(lambda: client.recv(65_536), b""))
     assert b"HTTP/1.1 400" in answers
