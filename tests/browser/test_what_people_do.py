@@ -125,6 +125,8 @@ def test_keys_move_open_go_back_and_ask(page: Page, machine: Machine) -> None:
     expect(page.get_by_role("heading", name="number 1")).to_be_visible()
     # What is to be seen may be there before the script that knows the keys.
     page.wait_for_load_state()
+    # The page is there before its script is.
+    page.wait_for_load_state()
     page.keyboard.press("r")
     expect(page.get_by_role("dialog", name="Run this again?")).to_be_visible()
     page.keyboard.press("Escape")

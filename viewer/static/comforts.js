@@ -47,6 +47,7 @@ const KEYS = {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
+  // A dialog that was closed a moment ago may still have the focus.
   if (event.target.closest("input, textarea, select") || document.querySelector("dialog[open]")) return;
   const act = KEYS[event.key];
   if (!act) return;
