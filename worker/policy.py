@@ -206,11 +206,17 @@ def _listed(names: set[str] | tuple[str, ...]) -> str:
     return ", ".join(sorted(names)) or "nothing"
 
 
+_MEANS = {
+    "git.approval": "git that may publish or destroy work",
+    "claude.full": "Claude Code that may run anything",
+}
+
+
 def needs_approval(policy: Policy, scope: str, age_s: float) -> str | None:
     """Why a person must say yes to work of *scope* that was asked for *age_s* seconds ago; None
     when nobody need."""
     if scope in policy.approval.require:
-        return f"{scope} always needs your OK"
+        return f"{_MEANS.get(scope, scope)} always needs your OK"
     if scope not in READS and age_s > policy.limits.max_age_s:
         return f"It was asked for {age_s / 60:.0f} minutes ago, and may no longer be wanted"
     return None

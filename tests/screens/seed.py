@@ -209,7 +209,7 @@ def _add(  # noqa: PLR0917 - it reads as a row
         input_data=json.dumps({"command": preview, "project": "notes-app"}),
         output_data=json.dumps(result) if ended else None,
         reason=Reason.EXIT_STATUS if status is Status.FAILED else None,
-        approval="git push may destroy or publish work" if asks else None,
+        approval="git that may publish or destroy work always needs your OK" if asks else None,
         fingerprint="f" * 64 if asks else None,
     )
     assert task is not None

@@ -114,6 +114,7 @@ def test_what_git_could_destroy_waits_with_the_very_words_that_git_would_get(
     desk.accept(asked, caller="phone", expires_in=DEFAULT_TTL_S)
     task = get()
     assert (task.status, task.scope) == ("awaiting_approval", "git.approval")
+    assert task.approval == "git that may publish or destroy work always needs your OK"
     assert task.preview.startswith("git reset ")
     runner.run("t")
     assert (project / "note.txt").read_text() == "not committed\n"
