@@ -133,7 +133,7 @@ def _pages(port: int, pid: int) -> Iterator[Row]:
     wire = sum(asker.ask(path, packed=True)[2] for path in first)
     yield Row("viewer: cold list on the wire", wire / 1024, "KB", 15)
     kinds = ("/", "/?status=failed", "/?action=git", "/?status=failed&action=git", "/?before=1000")
-    # The first hundred after a start are half as slow again: nothing is warm, and the index is at its last rows.
+    # The first hundred after a start take half as long again: nothing is warm, the index is not done yet.
     asker.many(*kinds)
     lists = asker.many(*kinds)
     yield Row(f"viewer: list of {TASKS:,} tasks, p50".replace(",", " "), median(lists), "ms", 5)
