@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import socket
 import sys
 from asyncio import AbstractEventLoop, TimerHandle, Transport
@@ -57,7 +58,14 @@ def serve(app: ASGIApp, listening: socket.socket) -> None:
     # later. At Python's 5 ms it interrupts the event loop in the middle of requests; so it waits until
     # the loop turns to the network, which it does several times a millisecond.
     sys.setswitchinterval(0.05)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn tidies up first, and then hands the signal on to whoever had it before.
+        signal.signal(number, _end)
     uvicorn.Server(configuration(app)).run(sockets=[listening])
+
+
+def _end(*_: object) -> None:
+    sys.exit(0)
 
 
 def configuration(app: ASGIApp) -> uvicorn.Config:
