@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from pydantic import PydanticUserError, ValidationError
 
@@ -26,12 +27,16 @@ def announced(rules: PolicyFile, catalogue: Mapping[str, type[Action]], agents: 
     except Rejected:
         return Announced(projects=[], agents=agents)
     projects = [_told(policy, name, project) for name, project in sorted(policy.projects.items())]
-    return Announced(projects=projects[:MAX_PROJECTS], actions=_added(catalogue), agents=agents)
+    actions = list(_added(tuple(sorted(catalogue.items()))))
+    return Announced(projects=projects[:MAX_PROJECTS], actions=actions, agents=agents)
 
 
-def _added(catalogue: Mapping[str, type[Action]]) -> list[AnnouncedAction]:
+# It is asked every two seconds, and what the code says changes with a restart only: schemas are made once,
+# and what is wrong with one is said once.
+@lru_cache(8)
+def _added(catalogue: tuple[tuple[str, type[Action]], ...]) -> tuple[AnnouncedAction, ...]:
     added: list[AnnouncedAction] = []
-    for name, action in sorted(catalogue.items()):
+    for name, action in catalogue:
         if name in BUILT_IN:
             continue
         try:
@@ -42,7 +47,7 @@ def _added(catalogue: Mapping[str, type[Action]]) -> list[AnnouncedAction]:
             # It can still be asked for; the machine must not stay away because of it.
             why = explain(problem) if isinstance(problem, ValidationError) else str(problem).splitlines()[0]
             log.warning("The action %s cannot be told to the relay (%s).", name, why)
-    return added[:MAX_ACTIONS]
+    return tuple(added[:MAX_ACTIONS])
 
 
 def _told(policy: Policy, name: str, project: Project) -> AnnouncedProject:

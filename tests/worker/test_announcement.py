@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
 from pydantic import ConfigDict
 
 from relay.protocol import Hello
@@ -105,6 +106,19 @@ class Odd(WordCount):
 
     action_type: ClassVar[str] = "odd"
     model_config = ConfigDict(json_schema_extra={"required": "file"})
+
+
+def test_what_cannot_be_told_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Secretive(Untellable):
+        """Another one."""
+
+        action_type: ClassVar[str] = "secretive"
+
+    file = rules(tmp_path, POLICY)
+    told = [announced(file, {"secretive": Secretive, "word_count": WordCount}, []) for _ in range(3)]
+    assert told[0] == told[2]
+    assert [action.name for action in told[0].actions] == ["word_count"]
+    assert [record.args[0] for record in caplog.records if record.args] == ["secretive"]  # type: ignore[index]
 
 
 def test_actions_that_somebody_added_are_told_with_their_parameters(tmp_path: Path) -> None:
