@@ -3,7 +3,6 @@ login`: print a code, with which one more browser may act and not only look."""
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -19,7 +18,7 @@ from relay.protocol import explain
 from viewer.app import MAX_REQUEST_BYTES, create_app
 from viewer.devices import Devices
 from viewer.settings import Settings
-from worker import marks
+from worker import kernel, marks
 from worker.inbox import CannotOpen, open_inbox
 
 log = logging.getLogger("viewer")
@@ -34,7 +33,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # "Task queue depth is 1" at every second page is no news for anybody.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    _hide()
+    # A program that the worker runs must not read codes and cookies in our memory.
+    kernel.hide()
     try:
         settings = Settings.read()
         if sys.argv[1:] == ["login"]:
@@ -76,12 +76,6 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     server.run()
-
-
-def _hide() -> None:
-    if sys.platform == "linux":
-        # PR_SET_DUMPABLE 0: a program that the worker runs must not read codes and cookies in our memory.
-        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
 
 
 def _invitation(settings: Settings) -> str:

@@ -16,7 +16,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from relay.protocol import explain
-from worker import actions, agents, descendants, marks, models, moves, recovery
+from worker import actions, agents, descendants, kernel, marks, models, moves, recovery
 from worker.clock import steady_clock, wall_clock
 from worker.policy import PolicyFile
 from worker.process import Guardian
@@ -40,7 +40,7 @@ LOOK = "Look at .env and docs/CONFIGURATION.md"
 def main() -> None:
     """Work, or say in one sentence why not."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    descendants.hide()
+    kernel.hide()
     try:
         settings = Settings.read()
         open_database(settings.sqlite_path)

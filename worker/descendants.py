@@ -15,16 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from signal import SIGKILL
 
-from worker import marks
+from worker import kernel, marks
 from worker.manners import Farewell
 from worker.marks import signal_all
 
 KILL_S = 2.0
 """How long what was told to die is pursued. Left then is only what this user may not kill, and what
 sleeps in the kernel."""
-
-_PR_SET_DUMPABLE = 4
-_PR_SET_CHILD_SUBREAPER = 36
 
 # Held while the main thread starts or reaps a program, and while orphans are told from programs: both
 # are in the same list of children, a child just forked is no orphan, and the kernel may leave one out
@@ -48,23 +45,8 @@ def adopt(marker: str) -> None:
     marks.put_on(0, marker)
     with suppress(OSError):
         list_of_children = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY)
-        if _prctl(_PR_SET_CHILD_SUBREAPER, 1):
+        if kernel.adopt_orphans():
             _children = list_of_children
-
-
-def hide() -> None:
-    """Keep our memory and /proc/self/environ, where keys may be, from other processes of this user (Linux).
-
-    What we start is not hidden, nor is anything from programs that root runs."""
-    _prctl(_PR_SET_DUMPABLE, 0)
-
-
-def _prctl(option: int, value: int) -> bool:
-    if not marks.IS_LINUX:
-        return False
-    import ctypes  # noqa: PLC0415 - a megabyte for one call, on Linux only
-
-    return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
 
 
 @contextmanager

@@ -157,17 +157,17 @@ def test_a_program_of_an_ordinary_user_cannot_read_the_environment_of_the_worker
 import ctypes, json, os, sys  # what is imported later cannot be found by everybody
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from worker import descendants, marks, process
+from worker import descendants, kernel, marks, process
 from worker.environment import environment
 if os.getuid() == 0:
     os.setgid(65534), os.setuid(65534)
-    descendants._prctl(4, 1)  # A change of user has hidden it already.
+    kernel._prctl(4, 1)  # A change of user has hidden it already.
 def run(*argv):
     return process.run(argv, cwd=Path("/"), env=environment(), log=Path("/dev/null"),
                        marker="hide.me:1", timeout=10, stop=lambda: False)
 descendants.adopt("hide.me")
 before = run("cat", f"/proc/{os.getpid()}/environ")
-descendants.hide()
+kernel.hide()
 after = run("cat", f"/proc/{os.getpid()}/environ")
 run("/bin/sh", "-c", "env -i setsid sleep 300 >/dev/null 2>&1 &")
 print(json.dumps([before.stdout, after.stdout, after.stderr, marks.marked("hide.me")]))
