@@ -8,11 +8,9 @@ from collections.abc import Callable
 from flask import Blueprint, abort, redirect, request, url_for
 from werkzeug.wrappers import Response
 
+from viewer import asked
 from worker import models
 from worker.inbox import CannotApprove, CannotFollowUp, CannotRetry, Inbox, Unacceptable
-
-_DIGITS = 19
-"""A longer number is none that SQLite could hold."""
 
 
 def add_to(pages: Blueprint, inbox: Inbox) -> None:
@@ -33,10 +31,10 @@ def add_to(pages: Blueprint, inbox: Inbox) -> None:
 
 def _answer(inbox: Inbox, task_id: str, *, is_allowed: bool) -> None:
     """Answer the question that the form belongs to, and only that."""
-    number = request.form.get("question", "")
-    if not (number.isascii() and number.isdigit() and len(number) < _DIGITS):
+    number = asked.posted("question")
+    if number is None:
         abort(400, "This says yes or no to nothing; use the buttons on the task's own page")
-    inbox.answer(task_id, int(number), request.form.get("fingerprint", ""), is_allowed=is_allowed)
+    inbox.answer(task_id, number, request.form.get("fingerprint", ""), is_allowed=is_allowed)
 
 
 def _follow_up(inbox: Inbox) -> Callable[[str], Response]:

@@ -11,7 +11,7 @@ import segno
 from flask import Blueprint, abort, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from viewer import access, guard
+from viewer import access, asked, guard
 from viewer.devices import Devices, TooManyTries, WrongCode
 from viewer.settings import Settings, lan_address
 
@@ -130,12 +130,12 @@ def _latest(devices: Devices) -> int:
 
 
 def _forget(devices: Devices, settings: Settings) -> Response:
-    number = request.form.get("device", "")
-    if not (number.isascii() and number.isdigit() and len(number) < 19):  # noqa: PLR2004 - of SQLite's largest
+    number = asked.posted("device")
+    if number is None:
         abort(400, "There is no such device")
-    devices.forget(int(number))
+    devices.forget(number)
     me = guard.this_device()
-    if me is None or me.id != int(number):
+    if me is None or me.id != number:
         return redirect(url_for("connect.phone"), 303)
     answer = redirect(url_for("connect.sign_in"), 303)
     answer.delete_cookie(settings.cookie, httponly=True, samesite="Strict", secure=guard.is_encrypted())
