@@ -117,16 +117,16 @@ class _Talk:
         if not isinstance(hello, Hello):
             raise Goodbye(CloseCode.PROTOCOL_ERROR, f"the first frame must be hello, not {hello.type}")
         self._version, self._most_bytes = hello.version, hello.max_message - ENVELOPE_BYTES
-        self._session.agents = hello.agents
-        if hello.projects is not None:
-            told = Announced(projects=hello.projects, actions=hello.actions, agents=hello.agents)
-            await self._announce(told)
+        await self._announce(hello)
         waiting = await self._settle()
         log.info("%s connected (version %s); %d waiting.", self._session.machine, hello.version, waiting)
         await self._say(Welcome(machine=self._session.machine, waiting=waiting).model_dump_json())
 
-    async def _announce(self, told: Announced) -> None:
-        machine = self._session.machine
+    async def _announce(self, news: Hello | Announcement) -> None:
+        machine, self._session.agents = self._session.machine, news.agents
+        if news.projects is None:
+            return  # It does not say; what it said before stands.
+        told = Announced(projects=news.projects, actions=news.actions, agents=news.agents)
         await self._relay.writer.run(store.announce, machine, told)
         self._relay.hub.announced[machine] = told
 
@@ -178,9 +178,7 @@ class _Talk:
                     now = self._relay.now()
                     await self._relay.writer.run(store.seen, self._session.machine, self._version, now)
                 case Announcement() as news:
-                    self._session.agents = news.agents
-                    told = Announced(projects=news.projects, actions=news.actions, agents=news.agents)
-                    await self._announce(told)
+                    await self._announce(news)
                 case Hello():
                     raise Goodbye(CloseCode.PROTOCOL_ERROR, "hello came twice")
 
