@@ -11,7 +11,8 @@ import json
 import logging
 import os
 import select
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class Queue:
 
     def ring(self, task_id: str) -> None:
         """There is something to do, or to tell, about *task_id*. Call it after the row is written."""
-        self._huey.enqueue(self._task_class((task_id,)))
+        self._huey.enqueue(self._task_class((task_id,), id=task_id))
 
     def is_empty(self) -> bool:
         return bool(self._huey.pending_count() == 0)
@@ -99,6 +100,7 @@ class _WakingStorage(SqliteStorage):  # type: ignore[misc]  # Huey has no types
     def __init__(self, name: str, filename: str, **kwargs: Any) -> None:
         self._pipe_path = f"{filename}.wake"
         self._pipe: int | None = None
+        self._waiting = threading.local()
         super().__init__(name, filename=filename, **kwargs)
         Path(filename).chmod(0o600)
         with suppress(FileExistsError):
@@ -124,6 +126,14 @@ class _WakingStorage(SqliteStorage):  # type: ignore[misc]  # Huey has no types
         finally:
             os.close(pipe)
 
+    # Huey keeps here which tasks were revoked, looks before each one and deletes behind it, in a
+    # transaction of its own. Nobody revokes here: the row says whether there is something to run.
+    def peek_many(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:  # noqa: ARG002 - there are none
+        return {}
+
+    def delete_data(self, key: bytes) -> bool:  # noqa: ARG002 - as above
+        return False
+
     def dequeue(self) -> Any:
         found = super().dequeue()
         if found is None:
@@ -135,8 +145,20 @@ class _WakingStorage(SqliteStorage):  # type: ignore[misc]  # Huey has no types
         if self._pipe is None:
             # Read and write, so that the pipe never reports an end when a writer goes away.
             self._pipe = os.open(self._pipe_path, os.O_RDWR | os.O_NONBLOCK)
-        poller = select.poll()
-        poller.register(self._pipe, select.POLLIN)
-        if poller.poll(LOOK_S * 1_000):
+        if not hasattr(self._waiting, "until_it_rings"):
+            self._waiting.until_it_rings = _poll_of(self._pipe)
+        if self._waiting.until_it_rings():
             with suppress(BlockingIOError):
                 os.read(self._pipe, 1)
+
+
+def _poll_of(pipe: int) -> Callable[[], object]:
+    """For one thread: waits up to LOOK_S, and tells whether there is something in *pipe*."""
+    if not hasattr(select, "EPOLLEXCLUSIVE"):
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
+        return lambda: poll.poll(LOOK_S * 1_000)
+    # Of all threads that wait, one is woken by one ring; the others would only be in its way.
+    epoll = select.epoll()
+    epoll.register(pipe, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+    return lambda: epoll.poll(LOOK_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import select
 import signal
 import sqlite3
 import stat
@@ -180,6 +181,31 @@ def test_ringing_works_without_a_pipe_and_with_a_full_one(tmp_path: Path, queue:
     finally:
         os.close(reader)
     assert queue._huey.pending_count() == 3
+
+
+@pytest.mark.skipif(not hasattr(select, "EPOLLEXCLUSIVE"), reason="needs epoll")
+def test_one_ring_wakes_one_of_those_who_wait(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "LOOK_S", 60.0)
+    woken: list[int] = []
+    storage = queue._huey.storage
+    waiting = [
+        threading.Thread(target=lambda n=number: (storage._wait(), woken.append(n)), daemon=True)
+        for number in range(4)
+    ]
+    for thread in waiting:
+        thread.start()
+
+    def is_waiting(thread: threading.Thread) -> bool:
+        call = Path(f"/proc/self/task/{thread.native_id}/syscall").read_text().split()[0]
+        return call in {"232", "281", "22"}  # epoll_wait and epoll_pwait of x86, epoll_pwait of ARM
+
+    wait_until(lambda: all(map(is_waiting, waiting)), "all wait")
+    for number in range(1, 5):
+        queue.ring(f"t{number}")
+        wait_until(lambda n=number: len(woken) >= n, "somebody is woken")
+        assert sum(thread.is_alive() for thread in waiting) >= 4 - number, "and nobody else"
+    for thread in waiting:
+        thread.join(10)
 
 
 def test_looking_finds_what_no_byte_announced(
