@@ -24,6 +24,7 @@ ROOMS = {
     "huey": {"worker/tasks.py"},
     "peewee": {
         "worker/models.py",
+        "worker/clock.py",
         "worker/questions.py",
         "worker/agents.py",
         "worker/fetches.py",

@@ -23,8 +23,12 @@ class Admission:
 
     action: Action
     place: Place
-    roots: tuple[Path, ...]
-    """Every directory of this machine in which the same is allowed."""
+    rules: Policy
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Every directory of this machine in which the same is allowed."""
+        return projects.roots(self.rules, self.action.scope)
 
     @property
     def fingerprint(self) -> str:
@@ -57,7 +61,7 @@ def admit(rules: Policy, caller: str, action_type: str, params: Mapping[str, Any
     if action.timeout > rules.limits.max_timeout_s:
         most = f"{rules.limits.max_timeout_s:g}"
         raise Rejected(f"The timeout of {action.timeout:g} seconds is too long; policy.toml allows {most}")
-    return Admission(action.bound(rules, place.name), place, projects.roots(rules, action.scope))
+    return Admission(action.bound(rules, place.name), place, rules)
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class Verdict:
             "scope": found.action.scope,
             "lane": found.lane,
             "approval": self.approval,
-            "fingerprint": found.fingerprint,
+            "fingerprint": found.fingerprint if self.approval else None,
         }
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from worker import models
+from peewee import FloatField, TextField
+
+from worker.models import _Table
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -15,6 +17,16 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 def wall_clock() -> datetime:
     """The time as people read it."""
     return datetime.fromtimestamp(time.time(), UTC)
+
+
+class Boot(_Table):
+    """What the wall clock said when the machine was started, once for each start of it."""
+
+    id = TextField(primary_key=True)
+    origin = FloatField()
+
+    class Meta:
+        table_name = "boots"
 
 
 def steady_clock() -> Callable[[], datetime]:
@@ -26,5 +38,11 @@ def steady_clock() -> Callable[[], datetime]:
     if not _BOOT_ID.exists() or not hasattr(time, "CLOCK_BOOTTIME"):
         return wall_clock
     boot = _BOOT_ID.read_text(encoding="ascii").strip()
-    origin = models.origin_of(boot, time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
+    origin = _origin_of(boot, time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
     return lambda: datetime.fromtimestamp(origin + time.clock_gettime(time.CLOCK_BOOTTIME), UTC)
+
+
+def _origin_of(boot: str, proposed: float) -> float:
+    """The wall clock at the start of the machine called *boot*: what the first asker proposed."""
+    Boot.insert(id=boot, origin=proposed).on_conflict_ignore().execute()
+    return Boot.get_by_id(boot).origin

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from relay.announced import Announced
 from relay.protocol import Command, Fetched, Webhook
-from worker import actions, agents, fetches, models, moves, signs
+from worker import actions, agents, durability, fetches, models, moves, signs
 from worker.announcement import announced
 from worker.clock import steady_clock, wall_clock
 from worker.decisions import CannotApprove, CannotFollowUp, CannotRetry, Clock, Decisions
@@ -81,7 +81,7 @@ class Inbox:
         try:
             # Judged before the transaction begins: while it is open nobody else can write.
             steps = [self._intake.prepare(webhook) for webhook in webhooks]
-            with moves.together():
+            with durability.unsynced(), moves.together():
                 for step in steps:
                     try:
                         ring += step()
@@ -91,7 +91,9 @@ class Inbox:
                         refusals.append(None)
             for task_id in ring:
                 self._queue.ring(task_id)
-        except models.STORE_ERRORS as problem:
+            # Last: a worker may begin meanwhile. Its claim puts all of this on disk, unless it only reads.
+            durability.sync()
+        except (*models.STORE_ERRORS, OSError) as problem:
             raise Unavailable(f"the records cannot be written ({problem})") from None
         return refusals
 
@@ -100,8 +102,11 @@ class Inbox:
 
         What policy or parameters forbid is recorded as well, as a failed task that says why.
         Raises Unacceptable when the id belongs to another command."""
-        task = once(self._decide.accept(command, caller, expires_in))
+        record = self._decide.accept(command, caller, expires_in)
+        with durability.unsynced():
+            task = once(record)
         self._queue.ring(command.task_id)
+        durability.sync()  # last, as above
         return task
 
     def retry(self, task_id: str) -> models.Task:

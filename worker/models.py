@@ -9,13 +9,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence, Sized
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
 from peewee import (
     SQL,
     AutoField,
-    FloatField,
     IntegerField,
     Model,
     PeeweeException,
@@ -56,18 +56,26 @@ class _Table(Model):
         """The rows that the SQL *text* gives, in which `*` stands for every column of this table
         and each `?` for one of *values*. All of them are fetched: SQLite commits a statement with
         RETURNING when it has been read to its end."""
-        columns = ", ".join(cls._meta.sorted_field_names)
-        found = database.execute_sql(text.replace("*", columns), [_stored(value) for value in values])  # type: ignore[no-untyped-call]  # peewee's stubs lack it
+        found = database.execute_sql(cls._spelled(text), [_stored(value) for value in values])  # type: ignore[no-untyped-call]  # peewee's stubs lack it
         return [cls._of(row) for row in found.fetchall()]
+
+    @classmethod
+    @cache
+    def _spelled(cls, text: str) -> str:
+        return text.replace("*", ", ".join(cls._meta.sorted_field_names))
+
+    @classmethod
+    @cache
+    def _times(cls) -> Sequence[tuple[str, UTCField]]:
+        return [(field.name, field) for field in cls._meta.sorted_fields if type(field) is UTCField]
 
     @classmethod
     def _of(cls, row: Sequence[Any]) -> Self:  # Any: what a column holds
         # Past peewee's setters: calling one for each column takes longer than SQLite's part.
         made = cls(__no_default__=True)
-        made.__data__ = {
-            field.name: field.python_value(value) if type(field) is UTCField else value
-            for field, value in zip(cls._meta.sorted_fields, row, strict=True)
-        }
+        made.__data__ = dict(zip(cls._meta.sorted_field_names, row, strict=True))
+        for name, field in cls._times():
+            made.__data__[name] = field.python_value(made.__data__[name])
         return made
 
 
@@ -124,6 +132,7 @@ class Task(_Table):
 
 
 COLUMNS: tuple[str, ...] = tuple(Task._meta.sorted_field_names)  # noqa: SLF001 - peewee's way to name them
+DEFAULTS: dict[str, Any] = Task._meta.get_default_dict()  # type: ignore[no-untyped-call]  # noqa: SLF001 - as above
 
 Task.add_index(SQL("CREATE INDEX IF NOT EXISTS tasks_unreported ON tasks (rev) WHERE reported_rev < rev"))
 Task.add_index(
@@ -160,16 +169,6 @@ class Event(_Table):
 
     class Meta:
         table_name = "events"
-
-
-class Boot(_Table):
-    """What the wall clock said when the machine was started, once for each start of it."""
-
-    id = TextField(primary_key=True)
-    origin = FloatField()
-
-    class Meta:
-        table_name = "boots"
 
 
 STORE_ERRORS = (PeeweeException, sqlite3.Error)
@@ -232,12 +231,6 @@ def count_pending() -> int:
 def _count(status: Status) -> int:
     found = database.execute_sql("SELECT count(*) FROM tasks WHERE status = ?", [status])  # type: ignore[no-untyped-call]  # as above
     return int(found.fetchone()[0])
-
-
-def origin_of(boot: str, proposed: float) -> float:
-    """The wall clock at the start of the machine called *boot*: what the first asker proposed."""
-    Boot.insert(id=boot, origin=proposed).on_conflict_ignore().execute()
-    return Boot.get_by_id(boot).origin
 
 
 def latest_rev() -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from relay.protocol import Reason, Status, sources
 from worker import lanes
 from worker.models import (
-    COLUMNS,
+    DEFAULTS,
     NEXT_REV,
     Attempt,
     Event,
@@ -45,11 +45,9 @@ def together() -> Iterator[None]:
 
 def insert(now: datetime, **values: Any) -> Task | None:  # Any: one value per column
     """Add a task; None when the id is taken."""
-    task = Task(created_at=now, **values)
-    names = [name for name in COLUMNS if name not in {"seq", "rev"}]
-    columns = f"{', '.join(names)}, rev) VALUES ({marks(names)}, {NEXT_REV}"
-    text = f"INSERT INTO tasks ({columns}) ON CONFLICT DO NOTHING RETURNING *"
-    return _only(text, *(getattr(task, name) for name in names))
+    row = {**DEFAULTS, "created_at": now, **values}
+    columns = f"{', '.join(row)}, rev) VALUES ({marks(row)}, {NEXT_REV}"
+    return _only(f"INSERT INTO tasks ({columns}) ON CONFLICT DO NOTHING RETURNING *", *row.values())
 
 
 def claim(task_id: str, owner: str, now: datetime, steady: datetime | None = None) -> Task | None:

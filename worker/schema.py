@@ -8,8 +8,9 @@ from pathlib import Path
 from playhouse.migrate import SqliteMigrator, migrate
 
 from worker.agents import Found
+from worker.clock import Boot
 from worker.fetches import Fetch
-from worker.models import STORE_ERRORS, Attempt, Boot, CannotOpen, Event, Task, database
+from worker.models import STORE_ERRORS, Attempt, CannotOpen, Event, Task, database
 from worker.questions import Question
 
 SCHEMA_VERSION = 5

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.protocol import Command, Reason, Status, Webhook
-from worker import models, moves, questions
+from worker import clock, models, moves, questions
 from worker.inbox import Inbox, open_inbox
 from worker.settings import Settings
 
@@ -50,7 +50,7 @@ class Machine:
             own.execute("DELETE FROM seen")
         own.close()
         # Not the same records any more, for whoever remembers something about them.
-        models.Boot.update(origin=models.Boot.origin + 0.001).execute()
+        clock.Boot.update(origin=clock.Boot.origin + 0.001).execute()
 
     def current(self, task_id: str) -> models.Task:
         """The task as its row stands now."""

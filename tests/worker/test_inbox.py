@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,7 +14,7 @@ import pytest
 
 from relay.protocol import DEFAULT_TTL_S, Command, Reason, Status, Webhook
 from tests.worker.conftest import NOW
-from worker import models, moves
+from worker import durability, models, moves
 from worker.inbox import CannotOpen, CannotRetry, Inbox, Unacceptable, Unavailable, open_inbox
 from worker.models import Attempt, Event, Task
 from worker.policy import PolicyFile
@@ -52,7 +53,7 @@ def test_a_command_becomes_a_row_and_a_ring(inbox: Inbox, queue: Queue) -> None:
     assert rings(queue) == ["t1"]
 
 
-def test_the_row_is_on_disk_before_the_bell_rings(
+def test_the_row_is_committed_before_the_bell_rings(
     inbox: Inbox, records: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
@@ -65,6 +66,35 @@ def test_the_row_is_on_disk_before_the_bell_rings(
     monkeypatch.setattr(Queue, "ring", ring)
     inbox.take(webhook("task_command", command()))
     assert seen == [("t1",)]
+
+
+def test_everything_is_on_disk_before_it_counts_as_taken(
+    inbox: Inbox, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, list[str]]] = []
+    sync = durability._sync_file
+
+    def watched(file: int) -> None:
+        synced.append((os.fstat(file).st_ino, rings(queue)))
+        sync(file)
+
+    monkeypatch.setattr(durability, "_sync_file", watched)
+    inbox.take_all([webhook("task_command", command(task_id=one), delivery_id=one) for one in ("t1", "t2")])
+    inbox.accept(Command(task_id="t3", action_type="shell", params={}), caller="phone", expires_in=9)
+    journal = Path(f"{models.database.database}-wal").stat().st_ino
+    assert synced == [(journal, ["t1", "t2"]), (journal, ["t1", "t2", "t3"])], "once each, and last"
+    assert models.database.pragma("synchronous") == 2, "FULL, for whatever else is committed"
+
+
+def test_a_disk_that_cannot_be_waited_for_takes_nothing(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(durability, "_sync_file", lambda _: os.close(-1))
+        with pytest.raises(Unavailable, match="Bad file descriptor"):
+            inbox.take(webhook("task_command", command()))
+    inbox.take(webhook("task_command", command()))
+    assert Task.select().count() == 1
 
 
 def test_the_same_command_again_changes_nothing_and_rings_again(inbox: Inbox, queue: Queue) -> None:

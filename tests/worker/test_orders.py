@@ -11,7 +11,7 @@ import pytest
 
 from relay.protocol import Status, Webhook
 from tests.worker.conftest import NOW
-from worker import models, moves
+from worker import clock, models, moves
 from worker.inbox import Inbox, Unacceptable
 from worker.models import Task
 
@@ -131,9 +131,9 @@ def test_deadlines_do_not_follow_the_wall_clock(add: Add) -> None:
 
 
 def test_the_origin_of_a_boot_is_what_the_first_process_said(records: object) -> None:
-    assert models.origin_of("boot-1", 100.0) == 100.0
-    assert models.origin_of("boot-1", 999.0) == 100.0
-    assert models.origin_of("boot-2", 999.0) == 999.0
+    assert clock._origin_of("boot-1", 100.0) == 100.0
+    assert clock._origin_of("boot-1", 999.0) == 100.0
+    assert clock._origin_of("boot-2", 999.0) == 999.0
 
 
 def test_only_what_is_old_ended_and_told_is_forgotten(add: Add) -> None:
