@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from worker import environment, process
+
 ROOT = Path(__file__).resolve().parent.parent
 OWN = re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
 
@@ -31,6 +33,13 @@ def _in_a_folder_of_its_own(
 ) -> None:
     # Settings are read from ./.env; the one of this checkout holds its owner's real keys.
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _programs_see_todays_environment() -> None:
+    # The worker looks at its environment once; tests change theirs.
+    environment._ours.cache_clear()
+    process._places.clear()
 
 
 @pytest.fixture

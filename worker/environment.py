@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cache
 
 _INHERITED = ("HOME", "LANG", "LOGNAME", "SHELL", "TMPDIR", "TZ", "USER")
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a program, with *extra* on top."""
+    return {**_ours(), **(extra or {})}
+
+
+@cache
+def _ours() -> Mapping[str, str]:
+    """What of ours it sees. Made once: it is asked for with every program, and does not change."""
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     kept |= {name: value for name, value in os.environ.items() if name.startswith("LC_")}
     # Relative entries would let a project's own folder stand in for git or ls.
     path = [entry for entry in os.environ.get("PATH", os.defpath).split(":") if entry.startswith("/")]
-    return {**kept, "PATH": ":".join(path), "TERM": "dumb", **(extra or {})}
+    return {**kept, "PATH": ":".join(path), "TERM": "dumb"}

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from relay.names import NAME
+from relay.names import NAME, spoken_key
 from relay.protocol import explain
 
 ProjectName = Annotated[str, Field(pattern=NAME)]
@@ -152,6 +153,15 @@ class Policy(_Frozen):
         if strange := sorted(used - self.projects.keys()):
             raise ValueError(f"there is no project {', '.join(strange)}")
         return self
+
+    @cached_property
+    def spoken(self) -> Mapping[str, list[str]]:
+        """How projects may be called, as names are compared, and which ones are called so."""
+        found: dict[str, list[str]] = {}
+        for name, one in self.projects.items():
+            for key in {spoken_key(name), *map(spoken_key, one.aliases)}:
+                found.setdefault(key, []).append(name)
+        return found
 
     def named(self, project: str) -> Mapping[str, NamedCommand]:
         """The commands that may be called by name in *project*."""

@@ -189,12 +189,20 @@ def _spawn(
         raise CannotStart(f"{argv[0]!r} cannot be started: {problem}") from None
 
 
+_places: dict[tuple[str, str], str] = {}
+
+
 def _found(name: str, path: str) -> str | None:
-    """Where *name* is; None when nowhere. Asking for each is quicker than trying to execute each."""
+    """Where *name* is; None when nowhere. Asking for each is quicker than trying to execute each, and
+    like a shell we stay with the place where it was found, while it is there."""
     if "/" in name:
         return None
-    places = (f"{folder}/{name}" for folder in path.split(":"))
-    return next((place for place in places if os.access(place, os.X_OK) and os.path.isfile(place)), None)  # noqa: PTH113
+    known = _places.get((name, path), "")
+    for place in (known, *(f"{folder}/{name}" for folder in path.split(":"))):
+        if place and os.access(place, os.X_OK) and os.path.isfile(place):  # noqa: PTH113
+            _places[name, path] = place
+            return place
+    return None
 
 
 def _has_ended(child: subprocess.Popen[bytes]) -> bool:

@@ -41,9 +41,7 @@ def resolve(policy: Policy, project: str | None, working_dir: str | None) -> Pla
 
 def roots(policy: Policy, scope: str) -> tuple[Path, ...]:
     """The real directories of all projects that allow *scope*, whether they are there or not."""
-    allowed = (one for one in policy.projects.values() if scope in one.scopes())
-    # Not Path.expanduser: one project with an impossible path must not stop all others.
-    return tuple(Path(os.path.realpath(os.path.expanduser(one.path))) for one in allowed)  # noqa: PTH111
+    return tuple(Path(_real(one)) for one in policy.projects.values() if scope in one.scopes())
 
 
 def _choose(policy: Policy, project: str | None) -> str:
@@ -53,11 +51,7 @@ def _choose(policy: Policy, project: str | None) -> str:
             return next(iter(policy.projects))
         raise Rejected(f"Which project? This machine knows {listed}")
     wanted = spoken_key(project)
-    names = [
-        name
-        for name, one in policy.projects.items()
-        if wanted in {spoken_key(name), *map(spoken_key, one.aliases)}
-    ]
+    names = policy.spoken.get(wanted, ())
     if len(names) == 1:
         return names[0]
     if names:
@@ -71,8 +65,8 @@ def _listed(policy: Policy) -> str:
 
 def _perhaps(policy: Policy, wanted: str) -> str:
     """A question that names what sounds like *wanted*, never a guess."""
-    spoken = {spoken_key(one): name for name, its in policy.projects.items() for one in (name, *its.aliases)}
-    near = sorted({spoken[one] for one in get_close_matches(wanted, spoken, n=3, cutoff=0.7)})
+    alike = get_close_matches(wanted, policy.spoken, n=3, cutoff=0.7)
+    near = sorted({name for key in alike for name in policy.spoken[key]})
     return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
@@ -108,10 +102,15 @@ def _refuse_strange(working_dir: str) -> None:
 
 
 def _root(name: str, project: Project) -> Path:
-    root = os.path.realpath(Path(project.path).expanduser())
-    if not Path(root).is_dir():
+    root = Path(_real(project))
+    if not root.is_dir():
         raise Rejected(f"The folder of project {name}, {project.path}, is not there; see policy.toml")
-    return Path(root)
+    return root
+
+
+def _real(project: Project) -> str:
+    # Not Path.expanduser: one project with an impossible path must not stop all others.
+    return os.path.realpath(os.path.expanduser(project.path))  # noqa: PTH111
 
 
 def _inside(name: str, project: Project, root: Path, wanted: Path) -> Place:

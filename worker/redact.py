@@ -151,6 +151,8 @@ class _Known:
         self._held = ""
 
     def take(self, text: str, *, last: bool = False) -> str:
+        if not text and not self._held:
+            return ""
         text, pos, out = self._held + text, 0, list[str]()
         present = self._needles.are_in(text)
         end = len(text) if last else -1
@@ -175,6 +177,8 @@ class _Shaped:
         self._more: re.Pattern[str] | None = None  # how the secret goes on that we are inside of
 
     def take(self, text: str, *, last: bool = False) -> str:
+        if not text and self._pos == len(self._text):
+            return ""
         text, pos, out = self._text + text, self._pos, list[str]()
         end = len(text) if last else -1
         secrets = _Secrets(text, pos)

@@ -305,3 +305,22 @@ def test_starting_and_ending_a_program_costs_little(tmp_path: Path) -> None:
         begin(tmp_path, ["true"])
         times.append(time.monotonic() - begun)
     assert min(times) < 0.5
+
+
+def test_a_program_is_found_where_it_is_now(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    env = {"PATH": f"{first}:{second}"}
+    with pytest.raises(CannotStart, match="There is no program 'tool'"):
+        begin(tmp_path, ["tool"], env=env)
+
+    def install(folder: Path) -> None:
+        (folder / "tool").write_text(f"#!/bin/sh\necho {folder.name}\n")
+        (folder / "tool").chmod(0o755)
+
+    install(second)
+    assert begin(tmp_path, ["tool"], env=env).stdout == "second\n", "it came meanwhile"
+    install(first)
+    (second / "tool").unlink()
+    assert begin(tmp_path, ["tool"], env=env).stdout == "first\n", "it went elsewhere"

@@ -63,6 +63,13 @@ def test_log_show_and_diff_read(do: Do, project: Path) -> None:
     assert said(do("git", command="git branch --show-current")) == "main\n"
 
 
+@pytest.mark.parametrize("name", ["HEAD", "commondir"])
+def test_a_pipe_where_a_file_belongs_holds_nobody_up(do: Do, project: Path, name: str) -> None:
+    (project / ".git" / name).unlink(missing_ok=True)
+    os.mkfifo(project / ".git" / name)
+    assert "is in no git repository" in str(do("git", command="git status"))
+
+
 def test_a_day_of_work(do: Do, project: Path) -> None:
     said(do("git", command="git switch -c feature/x"))
     (project / "new.txt").write_text("new\n")

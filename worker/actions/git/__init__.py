@@ -74,7 +74,9 @@ class Git(Action):
         env = environment(verdict, repository, hooks=hooks, ssh=_ssh(job, verdict))
         with _own_index(verdict, repository) as index:
             completed = _run(job, verdict, self.timeout, {**env, **index})
-        return _told(verdict, outcome_of(completed, self.timeout), completed, skipped=skipped)
+        went_well = completed.returncode == 0
+        said = headline(verdict.subcommand, completed.stdout, completed.stderr) if went_well else None
+        return _told(verdict, outcome_of(completed, self.timeout, said), completed, skipped=skipped)
 
     def _verdict(self) -> Verdict:
         try:
@@ -155,9 +157,9 @@ def _told(verdict: Verdict, outcome: Outcome, completed: Completed, *, skipped: 
     if completed.returncode != 0:
         why = complaint(completed.stdout, completed.stderr)
         return replace(outcome, headline=why) if why and outcome.headline else outcome
-    said = headline(verdict.subcommand, completed.stdout, completed.stderr) or outcome.headline
     if not skipped:
-        return replace(outcome, headline=said)
+        return outcome
+    said = outcome.headline
     if verdict.subcommand == "commit" and said:
         said = f"{said} Hooks were skipped."
     return replace(outcome, headline=said, output_data={**outcome.output_data, "hooks": "skipped"})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from worker.actions.git.parse import Verdict
@@ -87,22 +88,26 @@ def environment(
 ) -> dict[str, str]:
     """What to add to a program's environment for this command in this repository; None when the
     command makes one. With *hooks*, hooks of the repository run; *ssh* is the owner's way to call it."""
-    config = {key: value for key, value in _CONFIG.items() if not (hooks and key == "core.hooksPath")}
-    numbered = {f"GIT_CONFIG_KEY_{i}": key for i, key in enumerate(config)}
-    numbered |= {f"GIT_CONFIG_VALUE_{i}": value for i, value in enumerate(config.values())}
     # Reading stays on this machine: a partial clone would fetch what it lacks from wherever its
     # configuration says. An empty list allows no protocol at all.
     protocols = "" if verdict.access == "read" else "https:ssh"
     agent = os.environ.get("SSH_AUTH_SOCK") if uses_network(verdict) else None
     return {
         **_ENVIRONMENT,
-        **numbered,
-        "GIT_CONFIG_COUNT": str(len(config)),
+        **_configuration(hooks=hooks),
         "GIT_ALLOW_PROTOCOL": protocols,
         "GIT_SSH_COMMAND": f"{ssh} -oBatchMode=yes",
         **(_place(repository) if repository else {}),
         **({"SSH_AUTH_SOCK": agent} if agent else {}),
     }
+
+
+@cache
+def _configuration(*, hooks: bool) -> Mapping[str, str]:
+    config = {key: value for key, value in _CONFIG.items() if not (hooks and key == "core.hooksPath")}
+    numbered = {f"GIT_CONFIG_KEY_{i}": key for i, key in enumerate(config)}
+    numbered |= {f"GIT_CONFIG_VALUE_{i}": value for i, value in enumerate(config.values())}
+    return {**numbered, "GIT_CONFIG_COUNT": str(len(config))}
 
 
 def _place(repository: Repository) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,9 @@ def _git_dir(top: Path) -> tuple[Path, Path] | None:
     would not accept it."""
     entry = top / ".git"
     try:
-        if entry.is_dir():
+        if stat.S_ISDIR(entry.lstat().st_mode):
+            found = entry
+        elif entry.is_dir():
             found = Path(os.path.realpath(entry))
         else:
             pointer = _read(entry)
@@ -106,17 +109,23 @@ def _common_dir(git_dir: Path) -> Path:
         pointer = _read(git_dir / "commondir").rstrip(b"\r\n")
     except FileNotFoundError:
         return git_dir
+    if not pointer:
+        raise ValueError("git does not take an empty one either")
     return Path(os.path.realpath(git_dir / os.fsdecode(pointer)))
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_MAX_POINTER_BYTES)
+    # Never waits: a pipe without a writer reads as empty.
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return os.read(file, _MAX_POINTER_BYTES)
+    finally:
+        os.close(file)
 
 
 def _check_inside(repository: Repository, roots: tuple[Path, ...]) -> None:
-    for part in (repository.git_dir, repository.common_dir):
-        if not any(part == root or root in part.parents for root in roots):
+    for part in {repository.git_dir, repository.common_dir}:
+        if not any(part.is_relative_to(root) for root in roots):
             raise Rejected(
                 f"The repository of {repository.top} keeps its data in {part}, outside of the project. "
                 "Add the directory that holds it to policy.toml as a project of its own"
@@ -125,7 +134,7 @@ def _check_inside(repository: Repository, roots: tuple[Path, ...]) -> None:
 
 def _check_owner(repository: Repository) -> None:
     # git checks this only when it looks for the repository by itself.
-    for part in (repository.top, repository.git_dir, repository.common_dir):
+    for part in {repository.top, repository.git_dir, repository.common_dir}:
         owner = part.stat().st_uid
         if owner not in {os.geteuid(), 0}:
             raise Rejected(
