@@ -1,4 +1,4 @@
-"""When a commit waits for the disk. Ordinarily it does; here is how to wait later, for many at once."""
+"""One wait for the disk, at the end of what need not wait in between."""
 
 from __future__ import annotations
 
@@ -10,28 +10,32 @@ from worker.models import database
 
 
 @contextmanager
-def unsynced() -> Iterator[None]:
-    """Commits in the block do not wait for the disk. A crash of ours undoes none of them; a power cut may,
-    until `sync`, or until the next ordinary commit of any process, which takes them along. Inside a
-    transaction nothing changes: its own commit decides."""
+def synced_at_the_end() -> Iterator[None]:
+    """Commits in the block do not wait for the disk, leaving it does, for all of them. Raises OSError then.
+
+    A crash of ours undoes no commit. A power cut may undo these, until the end of the block or the next
+    ordinary commit of any process, which takes them along. Inside a transaction nothing changes: its own
+    commit decides."""
     if database.in_transaction():
         yield
         return
-    database.execute_sql("PRAGMA synchronous = NORMAL")  # type: ignore[no-untyped-call]  # peewee's stubs lack it
+    _wait_with_each_commit("NORMAL")
     try:
-        yield
+        # Opened before anything is written: who comes later is not told that writing failed. Where the
+        # records are behind a link, SQLite keeps this beside them. It holds no lock there that closing
+        # would give away.
+        journal = os.open(f"{os.path.realpath(database.database)}-wal", os.O_RDWR)
+        try:
+            yield
+            _sync_file(journal)
+        finally:
+            os.close(journal)
     finally:
-        database.execute_sql("PRAGMA synchronous = FULL")  # type: ignore[no-untyped-call]  # as above
+        _wait_with_each_commit("FULL")
 
 
-def sync() -> None:
-    """Wait until everything that was committed so far is on disk. Raises OSError."""
-    # SQLite keeps no lock on this file, so closing it gives none away.
-    journal = os.open(f"{database.database}-wal", os.O_RDWR)
-    try:
-        _sync_file(journal)
-    finally:
-        os.close(journal)
+def _wait_with_each_commit(level: str) -> None:
+    database.execute_sql(f"PRAGMA synchronous = {level}")  # type: ignore[no-untyped-call]  # peewee's stubs lack it
 
 
 _sync_file = getattr(os, "fdatasync", os.fsync)  # macOS has the second only; SQLite does the same

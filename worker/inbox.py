@@ -75,24 +75,24 @@ class Inbox:
 
     def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
         """Put webhooks on disk together, in their order, with one commit; for each, why it can never
-        be taken, or None. Raises Unavailable when none of them can be taken now."""
+        be taken, or None. Raises Unavailable when all of them have to come again, taken or not."""
         refusals: list[Unacceptable | None] = []
         ring: list[str] = []
         try:
             # Judged before the transaction begins: while it is open nobody else can write.
             steps = [self._intake.prepare(webhook) for webhook in webhooks]
-            with durability.unsynced(), moves.together():
-                for step in steps:
-                    try:
-                        ring += step()
-                    except Unacceptable as refusal:
-                        refusals.append(refusal)
-                    else:
-                        refusals.append(None)
-            for task_id in ring:
-                self._queue.ring(task_id)
-            # Last: a worker may begin meanwhile. Its claim puts all of this on disk, unless it only reads.
-            durability.sync()
+            # It rings before it waits: a worker may begin, since its claim takes all of this along to disk.
+            with durability.synced_at_the_end():
+                with moves.together():
+                    for step in steps:
+                        try:
+                            ring += step()
+                        except Unacceptable as refusal:
+                            refusals.append(refusal)
+                        else:
+                            refusals.append(None)
+                for task_id in ring:
+                    self._queue.ring(task_id)
         except (*models.STORE_ERRORS, OSError) as problem:
             raise Unavailable(f"the records cannot be written ({problem})") from None
         return refusals
@@ -103,10 +103,9 @@ class Inbox:
         What policy or parameters forbid is recorded as well, as a failed task that says why.
         Raises Unacceptable when the id belongs to another command."""
         record = self._decide.accept(command, caller, expires_in)
-        with durability.unsynced():
+        with durability.synced_at_the_end():
             task = once(record)
-        self._queue.ring(command.task_id)
-        durability.sync()  # last, as above
+            self._queue.ring(command.task_id)
         return task
 
     def retry(self, task_id: str) -> models.Task:

@@ -7,19 +7,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from relay.protocol import Reason, Status
-from worker import durability, lanes, models, moves
+from worker import lanes, models, moves
 from worker.actions.base import Job, Outcome
 from worker.admission import Verdict, judge
 from worker.asking import PATIENCE_S, Asker
 from worker.clock import wall_clock
-from worker.policy import READS, PolicyFile, Rejected
+from worker.policy import PolicyFile, Rejected
 from worker.process import CannotStart
 from worker.redact import Redactor
 from worker.reporter import Reporter
@@ -88,18 +88,11 @@ class Runner:
         if verdict.approval and task.approved is None:
             until = self._steady() + timedelta(seconds=verdict.expire_s)
             moves.ask_approval(task, until, **verdict.columns())
-        elif claimed := self._claim(task, verdict):
+        elif claimed := moves.claim(task.id, self._marker, self._now(), self._steady()):
             self._record(claimed, self._without_secrets(self._attempt(claimed, verdict)))
         following = lanes.next_in(task.lane) if task.lane else None
         self._reporter.wake()
         return following.id if following else None
-
-    def _claim(self, task: models.Task, verdict: Verdict) -> models.Task | None:
-        """Take the task. On disk before anything is changed: after a power cut nobody would know of it. What
-        only reads may be done again then."""
-        reads = verdict.admission is not None and verdict.admission.action.scope in READS
-        with durability.unsynced() if reads else nullcontext():
-            return moves.claim(task.id, self._marker, self._now(), self._steady())
 
     def _judge(self, task: models.Task) -> Verdict:
         """What today's policy says: it may have changed since the command was accepted."""

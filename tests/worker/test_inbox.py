@@ -86,15 +86,32 @@ def test_everything_is_on_disk_before_it_counts_as_taken(
     assert models.database.pragma("synchronous") == 2, "FULL, for whatever else is committed"
 
 
-def test_a_disk_that_cannot_be_waited_for_takes_nothing(
-    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_surely_on_disk_has_to_come_again(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(durability, "_sync_file", lambda _: os.close(-1))
         with pytest.raises(Unavailable, match="Bad file descriptor"):
             inbox.take(webhook("task_command", command()))
     inbox.take(webhook("task_command", command()))
     assert Task.select().count() == 1
+    assert models.database.pragma("synchronous") == 2, "FULL"
+
+
+def test_records_behind_a_link_are_waited_for_where_they_are(tmp_path: Path, policy_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "linked.db").symlink_to(tmp_path / "elsewhere" / "records.db")
+    settings = Settings.read(
+        {
+            "MACHINE_KEY": "fake-machine-key-0000", "SQLITE_PATH": str(tmp_path / "linked.db"),
+            "QUEUE_URL": str(tmp_path / "q.db"), "POLICY_PATH": str(policy_path),
+        }
+    )  # fmt: skip
+    inbox = open_inbox(settings)
+    try:
+        inbox.take(webhook("task_command", command()))
+        assert models.get("t1") is not None
+    finally:
+        inbox._queue._huey.storage.close()
+        models.database.close()
 
 
 def test_the_same_command_again_changes_nothing_and_rings_again(inbox: Inbox, queue: Queue) -> None:

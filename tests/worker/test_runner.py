@@ -95,26 +95,6 @@ def test_what_ends_badly_says_how(
     assert word in str(get().error)
 
 
-def test_what_may_change_something_starts_when_its_claim_is_on_disk(
-    runner: Runner, accept: Accept, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    claimed: dict[str, object] = {}
-    claim = moves.claim
-
-    def watched(task_id: str, *more: Any) -> Task | None:
-        claimed[task_id] = models.database.pragma("synchronous")
-        return claim(task_id, *more)
-
-    monkeypatch.setattr(moves, "claim", watched)
-    accept("reads", "git", command="git status")
-    accept("writes", "git", command="git branch new")
-    accept("anything", command="true")
-    for name in ("reads", "writes", "anything"):
-        runner.run(name)
-        assert models.database.pragma("synchronous") == 2, "FULL for the result"
-    assert claimed == {"reads": 1, "writes": 2, "anything": 2}, "1 is NORMAL, 2 is FULL"
-
-
 def test_only_what_takes_a_while_is_said_to_be_running(
     runner: Runner, accept: Accept, caplog: pytest.LogCaptureFixture
 ) -> None:

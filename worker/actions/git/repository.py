@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,9 +77,7 @@ def _git_dir(top: Path) -> tuple[Path, Path] | None:
     would not accept it."""
     entry = top / ".git"
     try:
-        if stat.S_ISDIR(entry.lstat().st_mode):
-            found = entry
-        elif entry.is_dir():
+        if entry.is_dir():
             found = Path(os.path.realpath(entry))
         else:
             pointer = _read(entry)
@@ -106,12 +103,12 @@ def _is_git_dir(folder: Path, common: Path) -> bool:
 
 def _common_dir(git_dir: Path) -> Path:
     try:
-        pointer = _read(git_dir / "commondir").rstrip(b"\r\n")
+        pointer = _read(git_dir / "commondir")
     except FileNotFoundError:
         return git_dir
     if not pointer:
         raise ValueError("git does not take an empty one either")
-    return Path(os.path.realpath(git_dir / os.fsdecode(pointer)))
+    return Path(os.path.realpath(git_dir / os.fsdecode(pointer.rstrip(b"\r\n"))))
 
 
 def _read(path: Path) -> bytes:
