@@ -16,7 +16,7 @@ from relay import offers
 from relay.announced import AnnouncedProject
 from relay.protocol import Reason, Status
 from relay.tools import Toolbox
-from tests.chain import git, is_alive, wait_until
+from tests.chain import git, is_alive, make_project, wait_until
 from worker import actions
 from worker.actions.base import Action, Job, Outcome
 from worker.actions.claude_code import ClaudeCode, agent, cli, watch
@@ -549,6 +549,19 @@ def test_without_a_repository_or_a_commit_it_works_all_the_same(fake: Fake, ask:
     fake("open('newer', 'w').close(); result()")
     done = ask(mode="edit")
     assert (done.output_data["files_changed"], done.output_data["diffstat"]) == (["newer"], " newer | new\n")
+
+
+def test_a_project_that_became_a_link_meanwhile_is_not_looked_into(
+    fake: Fake, ask: Ask, project: Path, tmp_path: Path
+) -> None:
+    other = make_project(tmp_path / "other")
+    fake(
+        f"os.rename({str(project)!r}, {str(tmp_path / 'moved')!r})\n"
+        f"os.symlink({str(other)!r}, {str(project)!r}); result()"
+    )
+    told = ask(mode="edit").output_data
+    assert (told["files_changed"], told["diffstat"]) == (None, None)
+    assert "new.txt" not in json.dumps(told)
 
 
 def test_a_patch_leads_nowhere_else_and_has_an_end(fake: Fake, ask: Ask, tmp_path: Path) -> None:
