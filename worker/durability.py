@@ -19,7 +19,7 @@ def synced_at_the_end() -> Iterator[None]:
     if database.in_transaction():
         yield
         return
-    _wait_with_each_commit("NORMAL")
+    database.pragma("synchronous", "NORMAL")
     try:
         # Opened before anything is written: who comes later is not told that writing failed. Where the
         # records are behind a link, SQLite keeps this beside them. It holds no lock there that closing
@@ -31,11 +31,7 @@ def synced_at_the_end() -> Iterator[None]:
         finally:
             os.close(journal)
     finally:
-        _wait_with_each_commit("FULL")
-
-
-def _wait_with_each_commit(level: str) -> None:
-    database.execute_sql(f"PRAGMA synchronous = {level}")  # type: ignore[no-untyped-call]  # peewee's stubs lack it
+        database.pragma("synchronous", "FULL")
 
 
 _sync_file = getattr(os, "fdatasync", os.fsync)  # macOS has the second only; SQLite does the same

@@ -16,7 +16,7 @@ from worker import actions, agents, durability, fetches, models, moves, signs
 from worker.announcement import announced
 from worker.clock import steady_clock, wall_clock
 from worker.decisions import CannotApprove, CannotFollowUp, CannotRetry, Clock, Decisions
-from worker.intake import Intake, Unacceptable, once
+from worker.intake import Intake, Step, Unacceptable, once
 from worker.policy import PolicyFile, Rejected
 from worker.schema import open_database
 from worker.settings import Settings
@@ -76,21 +76,12 @@ class Inbox:
     def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
         """Put webhooks on disk together, in their order, with one commit; for each, why it can never
         be taken, or None. Raises Unavailable when all of them have to come again, taken or not."""
-        refusals: list[Unacceptable | None] = []
-        ring: list[str] = []
         try:
             # Judged before the transaction begins: while it is open nobody else can write.
             steps = [self._intake.prepare(webhook) for webhook in webhooks]
             # It rings before it waits: a worker may begin, since its claim takes all of this along to disk.
             with durability.synced_at_the_end():
-                with moves.together():
-                    for step in steps:
-                        try:
-                            ring += step()
-                        except Unacceptable as refusal:
-                            refusals.append(refusal)
-                        else:
-                            refusals.append(None)
+                refusals, ring = _written(steps)
                 for task_id in ring:
                     self._queue.ring(task_id)
         except (*models.STORE_ERRORS, OSError) as problem:
@@ -189,6 +180,21 @@ class Inbox:
     def signs(self) -> signs.Signs:
         """Who runs on this machine, and how it stands with the relay."""
         return signs.read()
+
+
+def _written(steps: Sequence[Step]) -> tuple[list[Unacceptable | None], list[str]]:
+    """Take *steps* with one commit; for each, why it can never be taken, or None; and whom to ring for."""
+    refusals: list[Unacceptable | None] = []
+    ring: list[str] = []
+    with moves.together():
+        for step in steps:
+            try:
+                ring += step()
+            except Unacceptable as refusal:
+                refusals.append(refusal)
+            else:
+                refusals.append(None)
+    return refusals, ring
 
 
 def _needed(task_id: str) -> models.Task:

@@ -104,7 +104,7 @@ class Runner:
         admission = verdict.admission
         if admission is None:
             return Outcome(Status.FAILED, Reason.REJECTED, verdict.refusal)
-        if task.approved and task.approved != admission.fingerprint:
+        if task.approved is not None and task.approved != admission.fingerprint:
             return Outcome(Status.FAILED, Reason.REJECTED, CHANGED)
         try:
             job = Job(

@@ -74,9 +74,7 @@ class Git(Action):
         env = environment(verdict, repository, hooks=hooks, ssh=_ssh(job, verdict))
         with _own_index(verdict, repository) as index:
             completed = _run(job, verdict, self.timeout, {**env, **index})
-        went_well = completed.returncode == 0
-        said = headline(verdict.subcommand, completed.stdout, completed.stderr) if went_well else None
-        return _told(verdict, outcome_of(completed, self.timeout, said), completed, skipped=skipped)
+        return _told(verdict, completed, self.timeout, skipped=skipped)
 
     def _verdict(self) -> Verdict:
         try:
@@ -152,11 +150,13 @@ def _ssh(job: Job, verdict: Verdict) -> str:
     return stdout.strip() if status == 0 and stdout.strip() else "ssh"
 
 
-def _told(verdict: Verdict, outcome: Outcome, completed: Completed, *, skipped: bool) -> Outcome:
+def _told(verdict: Verdict, completed: Completed, timeout: float, *, skipped: bool) -> Outcome:
     """The outcome with a headline for the ear, and with what was left out."""
     if completed.returncode != 0:
+        outcome = outcome_of(completed, timeout)
         why = complaint(completed.stdout, completed.stderr)
         return replace(outcome, headline=why) if why and outcome.headline else outcome
+    outcome = outcome_of(completed, timeout, headline(verdict.subcommand, completed.stdout, completed.stderr))
     if not skipped:
         return outcome
     said = outcome.headline

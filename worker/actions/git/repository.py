@@ -121,7 +121,7 @@ def _read(path: Path) -> bytes:
 
 
 def _check_inside(repository: Repository, roots: tuple[Path, ...]) -> None:
-    for part in {repository.git_dir, repository.common_dir}:
+    for part in (repository.git_dir, repository.common_dir):
         if not any(part.is_relative_to(root) for root in roots):
             raise Rejected(
                 f"The repository of {repository.top} keeps its data in {part}, outside of the project. "
@@ -131,7 +131,7 @@ def _check_inside(repository: Repository, roots: tuple[Path, ...]) -> None:
 
 def _check_owner(repository: Repository) -> None:
     # git checks this only when it looks for the repository by itself.
-    for part in {repository.top, repository.git_dir, repository.common_dir}:
+    for part in (repository.top, repository.git_dir, repository.common_dir):
         owner = part.stat().st_uid
         if owner not in {os.geteuid(), 0}:
             raise Rejected(
