@@ -56,15 +56,20 @@ def test_what_is_allowed_is_done_and_what_only_reads_is_not_asked(
         ("Write", {"file_path": target, "content": "a\n"}),
         ("Bash", {"command": "cp made.txt x; ls | tee y"}),
     )
-    api.plays(uses("Bash", command="git status --short"), Says(tools=two), says("Done."))
-    person = Person(Answer.YES, Answer.YES)
+    first = ("Write", {"file_path": str(project / "first.txt"), "content": "b\n"})
+    api.plays(
+        uses("Bash", command="git status --short"), uses(first[0], **first[1]), Says(tools=two), says("Done.")
+    )
+    person = Person(Answer.YES, Answer.YES, Answer.YES)
     done = ask(mode="ask", person=person)
     assert (done.status, done.output_data["denied"]) == (Status.COMPLETED, [])
-    assert [(one.tool, one.params) for one in person.asked] == list(two)
-    assert done.output_data["files_changed"] == ["made.txt", "x", "y"]
-    assert "  ? waits for Allow in the viewer on this machine: Write made.txt\n  ✓ allowed: Write" in log(
-        tmp_path
-    )
+    assert [(one.tool, one.params) for one in person.asked] == [first, *two]
+    assert done.output_data["files_changed"] == ["first.txt", "made.txt", "x", "y"]
+    waits, allowed = "  ? waits for Allow in the viewer on this machine: Write", "  ✓ allowed: Write"
+    printed = log(tmp_path)
+    assert f"{waits} first.txt\n{allowed} first.txt\n" in printed
+    # Of two in one message the second may be asked before the first has its answer.
+    assert 0 < printed.find(f"{waits} made.txt\n") < printed.find(f"{allowed} made.txt\n")
 
 
 @pytest.mark.usefixtures("claude")
