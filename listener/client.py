@@ -163,7 +163,7 @@ class Client:
 
     def _take(self, webhooks: list[Webhook]) -> list[Ack | Nack]:
         try:
-            refusals = self._inbox.take_all(webhooks)
+            refusals = self._inbox.accept(webhooks)
         except Unavailable as problem:
             # Not acknowledged, so the relay keeps them and sends them again in the next session.
             raise Broken(str(problem)) from None

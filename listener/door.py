@@ -13,7 +13,7 @@ from worker.inbox import Unacceptable
 class Inbox(Protocol):
     """The machine's one door, as far as the listener goes through it."""
 
-    def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
+    def accept(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
         """Put *webhooks* on disk; for each, why it can never be taken, or None. Raises Unavailable."""
 
     def load(self) -> tuple[int, int]:

@@ -14,11 +14,7 @@ def synced_at_the_end() -> Iterator[None]:
     """Commits in the block do not wait for the disk, leaving it does, for all of them. Raises OSError then.
 
     A crash of ours undoes no commit. A power cut may undo these, until the end of the block or the next
-    ordinary commit of any process, which takes them along. Inside a transaction nothing changes: its own
-    commit decides."""
-    if database.in_transaction():
-        yield
-        return
+    ordinary commit of any process, which takes them along."""
     database.pragma("synchronous", "NORMAL")
     try:
         # Opened before anything is written: who comes later is not told that writing failed. Where the

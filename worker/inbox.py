@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from relay.announced import Announced
-from relay.protocol import Command, Fetched, Webhook
+from relay.protocol import Fetched, Webhook
 from worker import actions, agents, durability, fetches, models, moves, signs
 from worker.announcement import announced
 from worker.clock import steady_clock, wall_clock
@@ -67,15 +67,11 @@ class Inbox:
         self._intake = Intake(self._decide, now)
         self._link = signs.LinkFile()
 
-    def take(self, webhook: Webhook) -> None:
-        """Put a webhook on disk. Raises Unacceptable (it can never be taken) or Unavailable (not now)."""
-        (refusal,) = self.take_all([webhook])
-        if refusal is not None:
-            raise refusal
-
-    def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
+    def accept(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
         """Put webhooks on disk together, in their order, with one commit; for each, why it can never
-        be taken, or None. Raises Unavailable when all of them have to come again, taken or not."""
+        be taken, or None. A repeated one changes nothing. What policy or parameters forbid is recorded
+        as well, as a failed task that says why.
+        Raises Unavailable when all of them have to come again, taken or not."""
         try:
             # Judged before the transaction begins: while it is open nobody else can write.
             steps = [self._intake.prepare(webhook) for webhook in webhooks]
@@ -87,17 +83,6 @@ class Inbox:
         except (*models.STORE_ERRORS, OSError) as problem:
             raise Unavailable(f"the records cannot be written ({problem})") from None
         return refusals
-
-    def accept(self, command: Command, *, caller: str, expires_in: float) -> models.Task:
-        """Record *command* and ring for it. A repeated command changes nothing.
-
-        What policy or parameters forbid is recorded as well, as a failed task that says why.
-        Raises Unacceptable when the id belongs to another command."""
-        record = self._decide.accept(command, caller, expires_in)
-        with durability.synced_at_the_end():
-            task = once(record)
-            self._queue.ring(command.task_id)
-        return task
 
     def retry(self, task_id: str) -> models.Task:
         """Run an ended task again, as its next attempt. Raises CannotRetry."""

@@ -114,7 +114,7 @@ class Inbox:
         self.queued = 0
         self.fetched: list[str] = []
 
-    def take_all(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
+    def accept(self, webhooks: Sequence[Webhook]) -> list[Unacceptable | None]:
         self.threads.add(threading.current_thread().name)
         faults = [self.fault(webhook) for webhook in webhooks]
         for fault in faults:

@@ -260,14 +260,13 @@ _USUAL = (
 def _month(machine: Machine, now: datetime) -> None:
     """Thirty days of ordinary work, busier on working days."""
     dice = random.Random(7)
-    with models.database.atomic():
-        for day in range(30, 0, -1):
-            morning = (now - timedelta(days=day)).replace(hour=7, minute=0)
-            for number in range(dice.randint(2, 6) if morning.weekday() >= 5 else dice.randint(8, 19)):
-                action, title, command, typical = dice.choice(_USUAL)
-                failed = dice.random() < 0.11
-                seconds = typical * dice.lognormvariate(0, 0.5)
-                asked = morning + timedelta(minutes=dice.uniform(0, 840))
-                _add(machine, f"task-{day}-{number}", action, title, command, asked, seconds=seconds,
-                     status=Status.FAILED if failed else Status.COMPLETED, returncode=int(failed),
-                     error="It ended with exit status 1" if failed else None)  # fmt: skip
+    for day in range(30, 0, -1):
+        morning = (now - timedelta(days=day)).replace(hour=7, minute=0)
+        for number in range(dice.randint(2, 6) if morning.weekday() >= 5 else dice.randint(8, 19)):
+            action, title, command, typical = dice.choice(_USUAL)
+            failed = dice.random() < 0.11
+            seconds = typical * dice.lognormvariate(0, 0.5)
+            asked = morning + timedelta(minutes=dice.uniform(0, 840))
+            _add(machine, f"task-{day}-{number}", action, title, command, asked, seconds=seconds,
+                 status=Status.FAILED if failed else Status.COMPLETED, returncode=int(failed),
+                 error="It ended with exit status 1" if failed else None)  # fmt: skip

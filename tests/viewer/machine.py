@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from relay.protocol import Command, Reason, Status, Webhook
+from relay.protocol import Command, Reason, Status
+from tests.door import ask, hand_in, webhook
 from worker import clock, models, moves, questions
 from worker.inbox import Inbox, open_inbox
 from worker.settings import Settings
@@ -63,8 +64,8 @@ class Machine:
         params = more.pop("params", {"command": command})
         caller = more.pop("caller", "phone")
         fields = {"task_id": f"task-{next(self._numbers)}", "action_type": "shell", "params": params, **more}
-        return self.inbox.accept(
-            Command.model_validate({"ttl": 3600, **fields}), caller=caller, expires_in=3600
+        return ask(
+            self.inbox, Command.model_validate({"ttl": 3600, **fields}), caller=caller, expires_in=3600
         )
 
     def start(self, task: models.Task, *, since: float = 0) -> models.Task:
@@ -124,17 +125,9 @@ class Machine:
 
     def event(self, name: str = "github.push", payload: Any = None, delivery_id: str | None = None) -> None:
         """A webhook that is no command arrives."""
-        self.inbox.take(
-            Webhook(
-                event=name,
-                delivery_id=delivery_id or f"delivery-{next(self._numbers)}",
-                timestamp=datetime.now(UTC),
-                payload=payload or {"ref": "refs/heads/main"},
-                caller="github",
-                expires_in=60,
-                attempt=1,
-            )
-        )
+        named = delivery_id or f"delivery-{next(self._numbers)}"
+        pushed = payload or {"ref": "refs/heads/main"}
+        hand_in(self.inbox, webhook(name, pushed, delivery_id=named, caller="github"))
 
     def needs_ok(self, **more: Any) -> models.Task:
         """A task that waits for its owner's word."""

@@ -13,6 +13,7 @@ import pytest
 
 from relay.protocol import Command
 from tests.chain import git
+from tests.door import ask
 from worker import marks, models, moves, process, schema
 from worker.inbox import Inbox
 from worker.policy import Policy, PolicyFile
@@ -90,7 +91,7 @@ def accept(inbox: Inbox) -> Callable[..., models.Task]:
     ) -> models.Task:
         params = params or {"command": "true"}
         command = Command(task_id=task_id, action_type=action_type, params=params, ttl=max(1, expires_in))
-        return inbox.accept(command, caller="phone", expires_in=expires_in)
+        return ask(inbox, command, expires_in=expires_in)
 
     return _accept
 

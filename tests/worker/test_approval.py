@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.protocol import DEFAULT_TTL_S, Command, Reason, Status, Webhook
+from relay.protocol import DEFAULT_TTL_S, Command, Reason, Status
+from tests import door
 from tests.chain import MACHINE_KEY
 from tests.worker.conftest import NOW
 from worker import models, moves
@@ -57,7 +58,7 @@ def runner(records: Path, policy_path: Path, clock: Clock) -> Runner:
 
 def ask(desk: Inbox, command: str = "echo done", *, age_s: float = 0.0) -> Task:
     asked = Command(task_id="t", action_type="shell", params={"command": command})
-    desk.accept(asked, caller="phone", expires_in=DEFAULT_TTL_S - age_s)
+    door.ask(desk, asked, expires_in=DEFAULT_TTL_S - age_s)
     return get()
 
 
@@ -111,7 +112,7 @@ def test_what_git_could_destroy_waits_with_the_very_words_that_git_would_get(
 ) -> None:
     (project / "note.txt").write_text("not committed\n")
     asked = Command(task_id="t", action_type="git", params={"command": "git reset --hard"})
-    desk.accept(asked, caller="phone", expires_in=DEFAULT_TTL_S)
+    door.ask(desk, asked)
     task = get()
     assert (task.status, task.scope) == ("awaiting_approval", "git.approval")
     assert task.approval == "git that may publish or destroy work always needs your OK"
@@ -149,7 +150,7 @@ def test_what_changed_after_the_yes_is_not_run(
     inner = project / "work"
     inner.symlink_to(project / "docs")
     asked = Command(task_id="t", action_type="shell", params={"command": "touch ran", "working_dir": "work"})
-    desk.accept(asked, caller="phone", expires_in=DEFAULT_TTL_S)
+    door.ask(desk, asked)
     desk.approve("t", print_of(get()))
     inner.unlink()
     (project / "other").mkdir()
@@ -198,7 +199,7 @@ def test_what_grew_old_in_the_queue_is_asked_about_when_it_would_start(
 
 def test_a_read_never_grows_old(desk: Inbox, runner: Runner, clock: Clock) -> None:
     asked = Command(task_id="t", action_type="git", params={"command": "git status"})
-    desk.accept(asked, caller="phone", expires_in=DEFAULT_TTL_S - 7_000)
+    door.ask(desk, asked, expires_in=DEFAULT_TTL_S - 7_000)
     clock.now = NOW + 60 * MINUTE
     runner.run("t")
     assert get().status == "completed"
@@ -208,12 +209,7 @@ def test_a_read_never_grows_old(desk: Inbox, runner: Runner, clock: Clock) -> No
 def test_no_webhook_says_yes_or_no(careful: Path, desk: Inbox, event: str) -> None:
     task = ask(desk)
     data = {"task_id": "t", "attempt": 1, "fingerprint": task.fingerprint}
-    desk.take(
-        Webhook(
-            event=event, delivery_id="d", timestamp=NOW, payload={"type": event, "data": data},
-            caller="phone", expires_in=60, attempt=1,
-        )
-    )  # fmt: skip
+    door.hand_in(desk, door.webhook(event, {"type": event, "data": data}))
     assert get().status == "awaiting_approval"
 
 

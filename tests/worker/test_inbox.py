@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from relay.protocol import DEFAULT_TTL_S, Command, Reason, Status, Webhook
+from relay.protocol import DEFAULT_TTL_S, Command, Reason, Status
+from tests.door import ask, hand_in, webhook
 from tests.worker.conftest import NOW
 from worker import durability, models, moves
 from worker.inbox import CannotOpen, CannotRetry, Inbox, Unacceptable, Unavailable, open_inbox
@@ -22,14 +23,6 @@ from worker.settings import Settings
 from worker.tasks import Queue
 
 Accept = Callable[..., Task]
-
-
-def webhook(event: str, payload: dict[str, Any], **changes: Any) -> Webhook:
-    values = {
-        "event": event, "delivery_id": "d-1", "timestamp": NOW, "payload": payload, "caller": "phone",
-        "expires_in": 86_400.0, "attempt": 1,
-    }  # fmt: skip
-    return Webhook.model_validate({**values, **changes})
 
 
 def command(**data: Any) -> dict[str, Any]:
@@ -43,7 +36,7 @@ def rings(queue: Queue) -> list[str]:
 
 
 def test_a_command_becomes_a_row_and_a_ring(inbox: Inbox, queue: Queue) -> None:
-    inbox.take(webhook("task_command", command(title="Say hi")))
+    hand_in(inbox, webhook("task_command", command(title="Say hi")))
     task = models.get("t1")
     assert task is not None
     assert (task.status, task.action_type, task.title, task.caller) == ("pending", "shell", "Say hi", "phone")
@@ -64,7 +57,7 @@ def test_the_row_is_committed_before_the_bell_rings(
         outside.close()
 
     monkeypatch.setattr(Queue, "ring", ring)
-    inbox.take(webhook("task_command", command()))
+    hand_in(inbox, webhook("task_command", command()))
     assert seen == [("t1",)]
 
 
@@ -79,8 +72,8 @@ def test_everything_is_on_disk_before_it_counts_as_taken(
         sync(file)
 
     monkeypatch.setattr(durability, "_sync_file", watched)
-    inbox.take_all([webhook("task_command", command(task_id=one), delivery_id=one) for one in ("t1", "t2")])
-    inbox.accept(Command(task_id="t3", action_type="shell", params={}), caller="phone", expires_in=9)
+    inbox.accept([webhook("task_command", command(task_id=one), delivery_id=one) for one in ("t1", "t2")])
+    hand_in(inbox, webhook("task_command", command(task_id="t3")))
     journal = Path(f"{models.database.database}-wal").stat().st_ino
     assert synced == [(journal, ["t1", "t2"]), (journal, ["t1", "t2", "t3"])], "once each, and last"
     assert models.database.pragma("synchronous") == 2, "FULL, for whatever else is committed"
@@ -90,8 +83,8 @@ def test_what_is_not_surely_on_disk_has_to_come_again(inbox: Inbox, monkeypatch:
     with monkeypatch.context() as broken:
         broken.setattr(durability, "_sync_file", lambda _: os.close(-1))
         with pytest.raises(Unavailable, match="Bad file descriptor"):
-            inbox.take(webhook("task_command", command()))
-    inbox.take(webhook("task_command", command()))
+            hand_in(inbox, webhook("task_command", command()))
+    hand_in(inbox, webhook("task_command", command()))
     assert Task.select().count() == 1
     assert models.database.pragma("synchronous") == 2, "FULL"
 
@@ -107,7 +100,7 @@ def test_records_behind_a_link_are_waited_for_where_they_are(tmp_path: Path, pol
     )  # fmt: skip
     inbox = open_inbox(settings)
     try:
-        inbox.take(webhook("task_command", command()))
+        hand_in(inbox, webhook("task_command", command()))
         assert models.get("t1") is not None
     finally:
         inbox._queue._huey.storage.close()
@@ -115,10 +108,10 @@ def test_records_behind_a_link_are_waited_for_where_they_are(tmp_path: Path, pol
 
 
 def test_the_same_command_again_changes_nothing_and_rings_again(inbox: Inbox, queue: Queue) -> None:
-    inbox.take(webhook("task_command", command()))
+    hand_in(inbox, webhook("task_command", command()))
     first = models.get("t1")
     # The redelivery comes later, and has less time left: it is the same command all the same.
-    inbox.take(webhook("task_command", command(), attempt=2, expires_in=5.0))
+    hand_in(inbox, webhook("task_command", command(), attempt=2, expires_in=5.0))
     assert first is not None
     again = models.get("t1")
     assert again is not None
@@ -131,9 +124,9 @@ def test_the_same_command_again_changes_nothing_and_rings_again(inbox: Inbox, qu
     "other", [{"params": {"command": "echo ho"}}, {"action_type": "git"}, {"title": "x"}, {"ttl": 60}]
 )
 def test_another_command_under_the_same_id_is_unacceptable(inbox: Inbox, other: dict[str, Any]) -> None:
-    inbox.take(webhook("task_command", command()))
+    hand_in(inbox, webhook("task_command", command()))
     with pytest.raises(Unacceptable, match="'t1' was used before"):
-        inbox.take(webhook("task_command", command(**other)))
+        hand_in(inbox, webhook("task_command", command(**other)))
     assert Task.select().count() == 1
 
 
@@ -150,7 +143,7 @@ def test_another_command_under_the_same_id_is_unacceptable(inbox: Inbox, other: 
 )
 def test_a_command_that_cannot_be_read_is_unacceptable(inbox: Inbox, payload: dict[str, Any]) -> None:
     with pytest.raises(Unacceptable, match="cannot be read") as why:
-        inbox.take(webhook("task_command", payload))
+        hand_in(inbox, webhook("task_command", payload))
     assert len(str(why.value)) <= 4_000, "it must fit into a Nack"
     assert Task.select().count() == 0
 
@@ -158,7 +151,7 @@ def test_a_command_that_cannot_be_read_is_unacceptable(inbox: Inbox, payload: di
 def test_the_sentence_about_a_wild_command_still_fits_into_a_nack(inbox: Inbox) -> None:
     wild = command(**{f"field-{number}" * 50: 1 for number in range(500)})
     with pytest.raises(Unacceptable) as why:
-        inbox.take(webhook("task_command", wild))
+        hand_in(inbox, webhook("task_command", wild))
     assert len(str(why.value)) <= 4_000
 
 
@@ -193,9 +186,9 @@ def test_a_broken_policy_rejects_everything_and_says_so(accept: Accept, policy_p
 
 
 def test_an_event_is_kept_and_never_run(inbox: Inbox, queue: Queue) -> None:
-    inbox.take(webhook("github.push", command(), caller="github"))
-    inbox.take(webhook("github.push", {"another": "text"}))
-    inbox.take(webhook("llm_conversation_insight", {"data": "ü😀"}, delivery_id="d-2"))
+    hand_in(inbox, webhook("github.push", command(), caller="github"))
+    hand_in(inbox, webhook("github.push", {"another": "text"}))
+    hand_in(inbox, webhook("llm_conversation_insight", {"data": "ü😀"}, delivery_id="d-2"))
     assert Task.select().count() == 0
     assert rings(queue) == []
     events = list(Event.select().order_by(Event.delivery_id))
@@ -214,11 +207,11 @@ def test_records_that_cannot_be_written_now_are_not_the_deliverys_fault(inbox: I
     try:
         for one in (webhook("task_command", command()), webhook("note", {})):
             with pytest.raises(Unavailable, match="locked"):
-                inbox.take(one)
+                hand_in(inbox, one)
     finally:
         other.execute("ROLLBACK")
         other.close()
-    inbox.take(webhook("task_command", command()))
+    hand_in(inbox, webhook("task_command", command()))
     assert models.get("t1") is not None
 
 
@@ -227,7 +220,7 @@ def test_a_queue_that_cannot_be_written_now_is_not_either(inbox: Inbox, tmp_path
     other = sqlite3.connect(tmp_path / "queue.db", isolation_level=None)
     other.execute("DROP TABLE task")
     with pytest.raises(Unavailable):
-        inbox.take(webhook("task_command", command()))
+        hand_in(inbox, webhook("task_command", command()))
     other.close()
     # The row is there all the same, and a redelivery or the sweeper rings for it.
     assert models.get("t1") is not None
@@ -304,7 +297,7 @@ def test_ids_and_texts_of_every_kind_arrive_as_they_were(accept: Accept) -> None
 def test_the_digest_does_not_depend_on_how_long_the_caller_listened(inbox: Inbox) -> None:
     def once(**more: Any) -> Task:
         asked = Command(task_id="t1", action_type="shell", params={"command": "ls"}, **more)
-        return inbox.accept(asked, caller="phone", expires_in=60)
+        return ask(inbox, asked)
 
     assert once(sync=True).seq == once(sync=False).seq
 
@@ -316,7 +309,7 @@ def test_the_inbox_opens_records_and_queue_where_the_settings_say(tmp_path: Path
     )  # fmt: skip
     inbox = open_inbox(settings)
     try:
-        inbox.take(webhook("task_command", command()))
+        hand_in(inbox, webhook("task_command", command()))
         assert (tmp_path / "a.db").exists()
         assert rings(Queue(tmp_path / "q.db")) == ["t1"]
     finally:

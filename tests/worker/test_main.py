@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from relay.protocol import Command
+from tests import door
 from tests.chain import MACHINE_KEY, ROOT, children_of, end, is_alive, wait_until
 from worker import marks, models
 from worker.inbox import Inbox, open_inbox
@@ -64,7 +65,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 def accept(machine: Inbox, task_id: str, command: str) -> None:
     asked = Command(task_id=task_id, action_type="shell", params={"command": command}, ttl=600)
-    machine.accept(asked, caller="phone", expires_in=600)
+    door.ask(machine, asked, expires_in=600)
 
 
 def state(task_id: str) -> tuple[str, str | None]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from relay.protocol import Status, Webhook
+from tests.door import hand_in, webhook
 from tests.worker.conftest import NOW
 from worker import clock, models, moves
 from worker.inbox import Inbox, Unacceptable
@@ -19,11 +20,7 @@ Add = Callable[..., Task]
 
 
 def order(event: str, caller: str = "phone", **data: Any) -> Webhook:
-    values = {
-        "event": event, "delivery_id": "o-1", "timestamp": NOW, "caller": caller, "expires_in": 86_400.0,
-        "attempt": 1, "payload": {"type": event, "data": data},
-    }  # fmt: skip
-    return Webhook.model_validate(values)
+    return webhook(event, {"type": event, "data": data}, caller=caller)
 
 
 def status(task_id: str) -> tuple[str, int]:
@@ -34,7 +31,7 @@ def status(task_id: str) -> tuple[str, int]:
 
 def test_a_waiting_task_is_cancelled_at_once(inbox: Inbox, add: Add) -> None:
     add("t1")
-    inbox.take(order("task_cancel", task_id="t1", attempt=1))
+    hand_in(inbox, order("task_cancel", task_id="t1", attempt=1))
     assert status("t1") == ("cancelled", 1)
     assert moves.claim("t1", "me", NOW) is None
 
@@ -44,27 +41,27 @@ def test_a_running_task_is_asked_to_stop_and_ended_by_its_worker(inbox: Inbox, a
     running = moves.claim("t1", "me", NOW)
     assert running is not None
     assert not models.is_stop_asked(running)
-    inbox.take(order("task_cancel", task_id="t1", attempt=1))
+    hand_in(inbox, order("task_cancel", task_id="t1", attempt=1))
     assert status("t1") == ("running", 1)
     assert models.is_stop_asked(running)
 
 
 def test_an_order_for_another_attempt_changes_nothing(inbox: Inbox, add: Add) -> None:
     add("t1")
-    inbox.take(order("task_cancel", task_id="t1", attempt=2))
+    hand_in(inbox, order("task_cancel", task_id="t1", attempt=2))
     assert status("t1") == ("pending", 1)
 
 
 def test_run_again_comes_twice_and_makes_one_attempt(inbox: Inbox, add: Add) -> None:
     add("t1")
-    inbox.take(order("task_cancel", task_id="t1", attempt=1))
-    inbox.take(order("task_retry", task_id="t1", attempt=2))
+    hand_in(inbox, order("task_cancel", task_id="t1", attempt=1))
+    hand_in(inbox, order("task_retry", task_id="t1", attempt=2))
     assert status("t1") == ("pending", 2)
     # The second attempt has failed meanwhile: the same order again must not start a third.
     second = moves.claim("t1", "me", NOW)
     assert second is not None
     moves.finish(second, Status.FAILED, NOW)
-    inbox.take(order("task_retry", task_id="t1", attempt=2))
+    hand_in(inbox, order("task_retry", task_id="t1", attempt=2))
     assert status("t1") == ("failed", 2)
 
 
@@ -78,10 +75,10 @@ def test_run_again_must_be_allowed_to_whoever_asks_again_and_to_whoever_asked_fi
     everything = policy_path.read_text()
     policy_path.write_text(f'{everything}[callers.phone]\nallow = ["git.read"]\n')
     with pytest.raises(Unacceptable, match=r"phone may not ask for shell\.full"):
-        inbox.take(order("task_retry", caller=again, task_id="t1", attempt=2))
+        hand_in(inbox, order("task_retry", caller=again, task_id="t1", attempt=2))
     assert status("t1") == ("cancelled", 1)
     policy_path.write_text(f'{everything}[callers.phone]\nallow = ["shell.full"]\n')
-    inbox.take(order("task_retry", caller=again, task_id="t1", attempt=2))
+    hand_in(inbox, order("task_retry", caller=again, task_id="t1", attempt=2))
     assert status("t1") == ("pending", 2)
 
 
@@ -112,7 +109,7 @@ def test_an_order_that_can_never_be_carried_out_is_refused(
 ) -> None:
     add("t1")
     with pytest.raises(Unacceptable, match=word):
-        inbox.take(order(event, **data))
+        hand_in(inbox, order(event, **data))
 
 
 def test_the_load_is_what_runs_and_what_waits(inbox: Inbox, add: Add) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.protocol import DEFAULT_TTL_S, Command, Reason, Status
+from relay.protocol import Command, Reason, Status
+from tests import door
 from tests.chain import MACHINE_KEY
 from tests.worker.conftest import NOW
 from worker import actions, models
@@ -137,7 +138,7 @@ def run(policy_path: Path, queue: Queue, **params: object) -> Task:
     """Accept and run one shell command by the policy as it stands."""
     policy = PolicyFile(policy_path)
     asked = Command(task_id="n", action_type="shell", params=params)
-    Inbox(queue, policy, lambda: NOW).accept(asked, caller="phone", expires_in=DEFAULT_TTL_S)
+    door.ask(Inbox(queue, policy, lambda: NOW), asked)
     reporter = Reporter(Settings.read({"MACHINE_KEY": MACHINE_KEY}))
     Runner(policy, reporter, "named", Redactor(()), lambda: NOW).run("n")
     task = models.get("n")
