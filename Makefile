@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run doctor login test faults fuzz conformance bench screens check format clean
+.PHONY: help run relay listener worker viewer doctor login test faults fuzz conformance bench screens check format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -13,17 +13,26 @@ help:  ## show this list
 run: $(VENV)/runs  ## start relay, listener, worker and viewer on this machine
 	@$(BIN)/python -m worker.start
 
+# One of them by itself; in the folder there are directories of these names.
+relay: $(VENV)/runs  ## start the relay alone
+	@exec $(BIN)/python -m relay
+
+listener: $(VENV)/runs  ## start the listener alone
+	@exec $(BIN)/python -m listener
+
+worker: $(VENV)/runs  ## start the worker alone
+	@exec $(BIN)/python -m worker
+
+viewer: $(VENV)/runs  ## start the viewer alone
+	@exec $(BIN)/python -m viewer
+
 doctor: $(VENV)/runs  ## look at every link of the chain, and send a command through all of it
 	@$(BIN)/python -m worker.doctor
 
 login: $(VENV)/runs  ## print a link and a code that connect one more browser to the viewer
 	@$(BIN)/python -m viewer login
 
-test: $(VENV)/tests  ## format, lint, types, import rules, and every test
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache
+test: check  ## format, lint, types, import rules, and every test
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 faults: $(VENV)/tests  ## the long form of the fault tests: half an hour of kills and cuts

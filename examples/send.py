@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -25,7 +26,9 @@ def main() -> int:
     """Post, print, and end with 0 when the relay took it."""
     arguments = read_arguments()
     body = arguments.payload.read_bytes()
-    url = f"{arguments.relay.rstrip('/')}/webhook?wait={arguments.wait}"
+    # RELAY_SERVER_URL may also be written as the listener's address: wss://relay.example/ws
+    relay = re.sub("^ws", "http", arguments.relay).rstrip("/").removesuffix("/ws")
+    url = f"{relay}/webhook?wait={arguments.wait}"
     if not url.startswith(("http://", "https://")):
         sys.exit(f"{arguments.relay} is no address of a relay; try http://127.0.0.1:8000")
     request = urllib.request.Request(url, body, headers_for(body, arguments.github), method="POST")
@@ -56,8 +59,10 @@ def read_arguments() -> argparse.Namespace:
 def headers_for(body: bytes, github_event: str | None) -> dict[str, str]:
     """The key, or GitHub's signature: HMAC-SHA256 over the raw body, with the shared secret."""
     if github_event is None:
-        key = setting("API_KEY").split(",")[0]
-        return {"Content-Type": "application/json", "X-API-Key": key.rpartition("=")[2] or key}
+        entry = setting("API_KEY").split(",")[0].strip()
+        # name=key, or only a key, which may end in = itself.
+        key = entry.partition("=")[2]
+        return {"Content-Type": "application/json", "X-API-Key": key if key.strip("=") else entry}
     signature = hmac.new(setting("GITHUB_WEBHOOK_SECRET").encode(), body, hashlib.sha256).hexdigest()
     return {
         "Content-Type": "application/json",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 import signal
 import sys
 
 from pydantic import ValidationError
 
-from listener.client import Client, Hopeless
+from listener.client import Client
+from listener.endings import Hopeless
 from listener.settings import Settings
+from relay.hidden import hide
 from relay.protocol import explain
 from worker.inbox import CannotOpen, open_inbox
 
@@ -33,9 +34,7 @@ async def listen(settings: Settings) -> None:
 def main() -> None:
     """Start, or say in one sentence why not."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if sys.platform == "linux":
-        # PR_SET_DUMPABLE 0: a program that the worker runs must not read a key in our environment.
-        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+    hide()
     try:
         asyncio.run(listen(Settings.read()))
     except Hopeless as reason:

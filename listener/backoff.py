@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from http import HTTPStatus
 
 FIRST_S = 1.0
 LONGEST_S = 15.0
@@ -31,10 +30,3 @@ class Backoff:
         pause = self._ceiling * (0.2 + 0.8 * self._random())
         self._ceiling = min(LONGEST_S, self._ceiling * 2)
         return pause
-
-
-def is_hopeless(status: int) -> bool:
-    """Whether an HTTP answer to the upgrade means that trying again cannot help: the key is wrong.
-
-    Everything else passes: a captive portal's 200, a 404 or 502 during a deploy, 429, a redirect."""
-    return status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import time
 from collections.abc import Callable
@@ -15,9 +14,11 @@ from typing import TypeVar
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from listener.backoff import Backoff, is_hopeless
+from listener import endings
+from listener.backoff import Backoff
 from listener.door import Inbox
-from listener.frames import Broken, answers, heartbeat, read, receive
+from listener.endings import Broken
+from listener.frames import answers, heartbeat, read, receive
 from listener.settings import Settings
 from listener.sleep import LOOK_S, SleepDetector
 from relay.announced import Announced
@@ -26,7 +27,6 @@ from relay.protocol import (
     MAX_FRAME_BYTES,
     Ack,
     Announcement,
-    CloseCode,
     Heartbeat,
     HeartbeatAck,
     Hello,
@@ -35,7 +35,7 @@ from relay.protocol import (
     Webhook,
     Welcome,
 )
-from worker.inbox import Unavailable
+from worker.inbox import CannotOpen, Unavailable
 
 T = TypeVar("T")
 
@@ -48,10 +48,6 @@ ANNOUNCE_S = 2.0
 """How often it looks whether what may be asked for here has changed, and why something waits."""
 AWAKE_S = 5.0
 """After a sleep the line is probably gone; this long it may prove the opposite."""
-
-
-class Hopeless(Exception):
-    """Trying again cannot help; the text says what to put right."""
 
 
 class Client:
@@ -83,23 +79,20 @@ class Client:
             try:
                 await self._session()
             except InvalidStatus as refusal:
-                why = self._explain_refusal(refusal)
+                why = endings.explain_refusal(refusal, self._settings.relay_address)
             except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed, Broken) as problem:
-                why = _say(problem)
+                why = endings.explain(problem)
+            except CannotOpen:
+                raise
+            except Exception:
+                # The edge of the loop: a fault of ours must not end the listener.
+                log.exception("A session met a fault of ours.")
+                why = "a fault of ours"
             pause = self._backoff.pause(time.monotonic() - started)
             log.warning("Not connected to the relay (%s); trying again in %.1f s.", why, pause)
             if self._told:
                 await self._tell(self._settings.machine_name, is_open=False)
             await asyncio.sleep(pause)
-
-    def _explain_refusal(self, refusal: InvalidStatus) -> str:
-        status = refusal.response.status_code
-        if is_hopeless(status):
-            raise Hopeless(
-                f"The relay at {self._settings.relay_address} refuses this machine's key ({status}); "
-                "compare MACHINE_KEY in .env on both sides"
-            )
-        return f"it answered {status} instead of opening a session"
 
     async def _session(self) -> None:
         async with _Connect(
@@ -114,13 +107,14 @@ class Client:
             compression=None,
         ) as connection:
             await self._greet(connection)
-            watches = (self._beat, self._watch_sleep, self._watch_itself)
-            watchers = [asyncio.create_task(watch(connection)) for watch in watches]
+            parts = (self._listen, self._beat, self._watch_sleep, self._watch_itself)
+            tasks = [asyncio.create_task(part(connection)) for part in parts]
+            # Whichever fails first ends the session: without its heartbeat it would look alive and be dead.
             try:
-                await self._listen(connection)
+                await asyncio.gather(*tasks)
             finally:
-                for watcher in watchers:
-                    watcher.cancel()
+                for task in tasks:
+                    task.cancel()
 
     async def _greet(self, connection: ClientConnection) -> None:
         self._sign = Heartbeat().sign
@@ -138,16 +132,8 @@ class Client:
         await self._tell(welcome.machine, is_open=True)
 
     async def _listen(self, connection: ClientConnection) -> None:
-        try:
-            while True:
-                await self._handle(connection, await receive(connection))
-        except ConnectionClosed as closed:
-            if closed.rcvd is not None and closed.rcvd.code == CloseCode.SUPERSEDED:
-                raise Hopeless(
-                    "Another listener connected with this machine's key, so this one stops; "
-                    "give every machine a key of its own"
-                ) from None
-            raise
+        while True:
+            await self._handle(connection, await receive(connection))
 
     async def _handle(self, connection: ClientConnection, frames: list[RelayFrame]) -> None:
         webhooks = [frame for frame in frames if isinstance(frame, Webhook)]
@@ -186,11 +172,8 @@ class Client:
                     await self._heard.wait()
             except TimeoutError:
                 # An unanswered heartbeat means: connected, and dead. Say so and start over.
-                log.warning("The relay did not answer a heartbeat.")
                 connection.transport.abort()
-                return
-            except ConnectionClosed:
-                return
+                raise Broken("the relay did not answer a heartbeat") from None
 
     async def _tell_load(self, connection: ClientConnection, *, only_news: bool) -> None:
         beat = await self._on_thread(lambda: heartbeat(self._inbox))
@@ -209,22 +192,19 @@ class Client:
             try:
                 async with asyncio.timeout(AWAKE_S):
                     await (await connection.ping())
-            except (TimeoutError, ConnectionClosed):
+            except TimeoutError:
                 connection.transport.abort()
-                return
+                raise Broken("the relay was gone when the machine woke up") from None
 
     async def _watch_itself(self, connection: ClientConnection) -> None:
         while True:
             await asyncio.sleep(ANNOUNCE_S)
             told = await self._on_thread(self._inbox.announced)
-            try:
-                if told != self._announced:
-                    self._announced = told
-                    await connection.send(Announcement.model_validate(told.model_dump()).model_dump_json())
-                # Whoever asks meanwhile shall not hear that it is about to start.
-                await self._tell_load(connection, only_news=True)
-            except ConnectionClosed:
-                return
+            if told != self._announced:
+                self._announced = told
+                await connection.send(Announcement.model_validate(told.model_dump()).model_dump_json())
+            # Whoever asks meanwhile shall not hear that it is about to start.
+            await self._tell_load(connection, only_news=True)
 
     async def _tell(self, machine: str, *, is_open: bool) -> None:
         self._told = is_open
@@ -239,10 +219,3 @@ class _Connect(connect):
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
-
-
-def _say(problem: Exception) -> str:
-    """Why a session ended, without numbers and addresses where the system has plain words."""
-    if isinstance(problem, OSError) and problem.errno:
-        return os.strerror(problem.errno)
-    return str(problem) or type(problem).__name__

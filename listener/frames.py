@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from websockets.asyncio.client import ClientConnection
 
 from listener.door import Inbox
+from listener.endings import Broken
 from relay.protocol import Ack, Heartbeat, Nack, RelayFrame, Webhook, explain
 from worker.inbox import Unacceptable, Unavailable
 
@@ -16,10 +17,6 @@ log = logging.getLogger("listener")
 
 FRAME: TypeAdapter[RelayFrame] = TypeAdapter(RelayFrame)
 MOST_AT_ONCE = 64
-
-
-class Broken(Exception):
-    """This session is over; the text says why. Another one is tried."""
 
 
 async def receive(connection: ClientConnection) -> list[RelayFrame]:

@@ -8,6 +8,7 @@ import sys
 from pydantic import ValidationError
 
 from relay.app import create_app
+from relay.hidden import hide
 from relay.protocol import explain
 from relay.server import CannotListen, listen, serve
 from relay.settings import Settings
@@ -19,6 +20,7 @@ LOOK = "Look at .env and docs/CONFIGURATION.md"
 def main() -> None:
     """Serve, or say in one sentence why not."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    hide()
     try:
         settings = Settings.read()
         app = create_app(settings)

@@ -70,6 +70,15 @@ PublicAddress = Annotated[str, AfterValidator(_public_address)]
 """Where the world reaches the relay: as RelayAddress, and with nothing after the host."""
 
 
+def _inherited() -> dict[str, str]:
+    """The process environment. `honcho start` gives every process a PORT of its own there; ours is one
+    for all of them, where the relay is."""
+    found = dict(os.environ)
+    if "HONCHO_PROCESS_NAME" in found:
+        found.pop("PORT", None)
+    return found
+
+
 class Environment(BaseModel):
     """What a process reads, once: frozen, and every problem is told at once (`docs/CONFIGURATION.md`)."""
 
@@ -85,7 +94,7 @@ class Environment(BaseModel):
         Raises ValidationError that names every problem, or OSError or ValueError for an unreadable file."""
         if environment is None:
             # Merged, not loaded into the environment: what a program inherits must hold no key.
-            environment = {**dotenv_values(".env"), **os.environ}
+            environment = {**dotenv_values(".env"), **_inherited()}
         # An empty value means "not set": that is how .env.example shows optional settings.
         return cls.model_validate({name: value for name, value in environment.items() if value})
 

@@ -12,7 +12,7 @@ from relay.announced import AnnouncedProject
 from relay.names import Name
 from relay.offers import May, Narrow, Offers
 from relay.projects import MachineProjects
-from relay.protocol import Status, TaskId
+from relay.protocol import MAX_TIMEOUT_S, Status, TaskId
 
 Project = Annotated[str | None, Field(description="The project, by the name that list_projects gives.")]
 MachineName = Annotated[Name | None, Field(description="The machine, when a project is on several.")]
@@ -34,7 +34,7 @@ RequestId = Annotated[
         "answer did not arrive: it then runs once.",
     ),
 ]
-Seconds = Annotated[float | None, Field(gt=0, le=7_200, description="Stop it after so many seconds.")]
+Seconds = Annotated[float | None, Field(gt=0, le=MAX_TIMEOUT_S, description="Stop it after so many seconds.")]
 
 
 def allows_git(project: AnnouncedProject) -> bool:

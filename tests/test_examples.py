@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from relay.env import parse_keys
 from tests.chain import GITHUB_SECRET, ROOT, Chain, wait_until
 from tests.claude_cli import locate_claude, owner
 from tests.messages_api import Api, says
@@ -94,6 +96,22 @@ def test_a_wrong_signature_is_refused(chain: Chain) -> None:
 def test_the_example_policy_is_valid() -> None:
     policy = Policy.model_validate(tomllib.loads((EXAMPLES / "policy.toml").read_text()))
     assert set(policy.projects) == {"ai-webhook", "notes"}
+
+
+@pytest.mark.parametrize(
+    "keys", ["fake-key-for-the-tests", "owner=fake-key-for-the-tests==", "fake-key-for-the-tests==",
+             " owner=fake-key-for-the-tests , phone=another-fake-key-here"]
+)  # fmt: skip
+def test_send_shows_the_key_that_the_relay_expects(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY", keys)
+    shown = runpy.run_path(str(EXAMPLES / "send.py"))["headers_for"](b"", None)["X-API-Key"]
+    assert shown == next(iter(parse_keys(keys, "default")))
+
+
+def test_send_finds_the_relay_where_the_listener_finds_it(chain: Chain) -> None:
+    address = f"ws://127.0.0.1:{chain.relay_port}/ws"
+    answer = send(chain, str(EXAMPLES / "git_status.json"), "--relay", address)
+    assert answer["status"] == "completed"
 
 
 def test_send_says_in_one_sentence_that_there_is_no_relay(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chain import MACHINE_KEY, ROOT, end, wait_until
+from tests.chain import API_KEY, MACHINE_KEY, ROOT, end, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has PR_SET_DUMPABLE")
 
@@ -43,13 +43,17 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-@pytest.mark.parametrize(("name", "part"), [("worker", "work"), ("listener", "listen"), ("viewer", "serve")])
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("relay", "create_app"), ("worker", "work"), ("listener", "listen"), ("viewer", "serve")],
+)
 def test_nobody_reads_the_environment_of_a_process_that_may_hold_a_key(
     folder: Path, name: str, part: str
 ) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", CODE.format(name=name, part=part), str(ROOT)],
-        cwd=folder, env={**os.environ, "MACHINE_KEY": MACHINE_KEY}, stdout=subprocess.PIPE, text=True,
+        cwd=folder, env={**os.environ, "API_KEY": API_KEY, "MACHINE_KEY": MACHINE_KEY},
+        stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
     try:

@@ -200,7 +200,42 @@ def test_an_env_that_may_not_be_read_says_why(checkout: Path) -> None:
     assert ".env cannot be read" in refused(checkout)
 
 
-@pytest.mark.parametrize("part", ["relay", "listener", "worker", "viewer"])
+def test_honcho_start_connects_them_though_it_gives_each_a_port(checkout: Path) -> None:
+    port, viewer_port = free_port(), free_port()
+    (checkout / ".env").write_text(
+        "API_KEY=fake-api-key-for-tests\nMACHINE_KEY=fake-machine-key-for-tests\n"
+        f"PORT={port}\nVIEWER_PORT={viewer_port}\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PORT"}
+    environment |= {"PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    with (checkout / "honcho.log").open("wb") as log:
+        honcho = subprocess.Popen(
+            [sys.executable, "-m", "honcho", "start"], cwd=checkout, env=environment,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    try:
+        wait_until(lambda: "Connected to the relay" in (checkout / "honcho.log").read_text(), "a session", 20)
+        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).json()["connected_clients"] == 1
+    finally:
+        end(honcho, signal.SIGINT)
+
+
+def test_make_run_writes_the_policy_where_the_settings_say(checkout: Path) -> None:
+    (checkout / "conf").mkdir()
+    start = Start(checkout, POLICY_PATH="conf/my-policy.toml")
+    assert "Wrote conf/my-policy.toml." in start.greeting()
+    start.stop()
+    assert "But " not in start.text()
+    assert not (checkout / "policy.toml").exists()
+
+
+def test_a_viewer_that_answers_to_another_name_only_is_up(checkout: Path) -> None:
+    start = Start(checkout, VIEWER_HOST="127.0.0.2", VIEWER_ORIGINS="https://laptop.example")
+    assert "See      https://laptop.example/login?code=" in start.greeting()
+    start.stop()
+
+
+@pytest.mark.parametrize("part", ["relay", "listener", "worker"])
 def test_each_process_says_in_one_sentence_that_settings_are_missing(tmp_path: Path, part: str) -> None:
     shown = subprocess.run(
         [sys.executable, "-m", part],

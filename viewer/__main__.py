@@ -14,11 +14,12 @@ import threading
 from pydantic import ValidationError
 from waitress.server import create_server
 
+from relay.hidden import hide
 from relay.protocol import explain
 from viewer.app import MAX_REQUEST_BYTES, create_app
 from viewer.devices import Devices
 from viewer.settings import Settings
-from worker import kernel, marks
+from worker import marks
 from worker.inbox import CannotOpen, open_inbox
 
 log = logging.getLogger("viewer")
@@ -34,7 +35,7 @@ def main() -> None:
     # "Task queue depth is 1" at every second page is no news for anybody.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     # A program that the worker runs must not read codes and cookies in our memory.
-    kernel.hide()
+    hide()
     try:
         settings = Settings.read()
         if sys.argv[1:] == ["login"]:

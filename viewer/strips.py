@@ -32,7 +32,9 @@ def strips(signs: Signs, waiting: int, now: datetime, policy: str | None = None)
         verb = "is" if len(missing) == 1 else "are"
         more = f"{_tasks(waiting)} here." if waiting and not signs.worker_runs else None
         subject = f"The {' and the '.join(missing)} {verb} not running."
-        found.append(Strip(subject, command=f"honcho start {' '.join(missing)}", more=more))
+        found.append(
+            Strip(subject, command=f"make {'-j ' * (len(missing) > 1)}{' '.join(missing)}", more=more)
+        )
     if signs.listener_runs and signs.link and not signs.link.is_open and now - signs.link.since > PATIENCE:
         found.append(
             Strip("Not connected to the relay", since=signs.link.since, more="New tasks wait there.")

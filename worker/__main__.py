@@ -15,10 +15,11 @@ from pathlib import Path
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
+from relay.hidden import hide
 from relay.protocol import explain
-from worker import actions, agents, descendants, kernel, marks, models, moves, recovery
+from worker import actions, agents, descendants, marks, models, moves, recovery
 from worker.clock import steady_clock, wall_clock
-from worker.policy import PolicyFile
+from worker.policy_file import PolicyFile
 from worker.process import Guardian
 from worker.redact import Redactor, known_secrets
 from worker.reporter import Reporter
@@ -40,7 +41,7 @@ LOOK = "Look at .env and docs/CONFIGURATION.md"
 def main() -> None:
     """Work, or say in one sentence why not."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    kernel.hide()
+    hide()
     try:
         settings = Settings.read()
         open_database(settings.sqlite_path)
@@ -90,6 +91,9 @@ def _look_around(marker: str) -> None:
                     agents.record(found, wall_clock())
             except models.STORE_ERRORS as problem:
                 log.warning("Which assistants are here cannot be recorded now (%s).", problem)
+            except Exception:
+                # The edge of a thread that nobody watches: an action's fault must not end it silently.
+                log.exception("%s could not be looked for.", action.__name__)
         time.sleep(LOOK_EVERY_S)
 
 
@@ -97,9 +101,9 @@ def _sweep(queue: Queue, settings: Settings, guardian: Guardian, steady: Callabl
     """What the worker does by itself, on a thread of its own."""
     kept = timedelta(days=settings.retention_days)
     for number in itertools.count():
-        guardian.look()
-        descendants.reap()
         try:
+            guardian.look()
+            descendants.reap()
             recovery.ring_forgotten(queue, wall_clock)
             moves.lapse(wall_clock(), steady())
             if number % FORGET_EVERY == 0:
@@ -107,6 +111,9 @@ def _sweep(queue: Queue, settings: Settings, guardian: Guardian, steady: Callabl
         except models.STORE_ERRORS as problem:
             # A full disk or a long lock passes; the next round finds the same rows.
             log.warning("The records cannot be looked after now (%s).", problem)
+        except Exception:
+            # As above: one bad round must not end all later ones.
+            log.exception("A round of the sweep failed.")
         time.sleep(SWEEP_S)
 
 

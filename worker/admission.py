@@ -13,7 +13,8 @@ from typing import Any
 from relay.protocol import Status
 from worker import actions, policy, projects
 from worker.actions.base import Action
-from worker.policy import READS, Policy, PolicyFile, Rejected
+from worker.policy import READS, Policy, Rejected
+from worker.policy_file import PolicyFile
 from worker.projects import Place
 
 
@@ -58,10 +59,11 @@ def admit(rules: Policy, caller: str, action_type: str, params: Mapping[str, Any
     action = actions.parse(action_type, params)
     place = projects.resolve(rules, action.project, action.working_dir)
     policy.check(rules, place.name, action.scope, caller)
-    if action.timeout > rules.limits.max_timeout_s:
+    bound = action.bound(rules, place.name)
+    if bound.timeout > rules.limits.max_timeout_s:
         most = f"{rules.limits.max_timeout_s:g}"
-        raise Rejected(f"The timeout of {action.timeout:g} seconds is too long; policy.toml allows {most}")
-    return Admission(action.bound(rules, place.name), place, rules)
+        raise Rejected(f"The timeout of {bound.timeout:g} seconds is too long; policy.toml allows {most}")
+    return Admission(bound, place, rules)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from pydantic import PydanticUserError, ValidationError
 from relay.announced import MAX_ACTIONS, MAX_PROJECTS, Agent, Announced, AnnouncedAction, AnnouncedProject
 from relay.protocol import explain
 from worker.actions.base import Action
-from worker.policy import Policy, PolicyFile, Project, Rejected
+from worker.policy import Policy, Project, Rejected
+from worker.policy_file import PolicyFile
 
 log = logging.getLogger(__name__)
 

@@ -160,7 +160,7 @@ def of_machine(machines: Sequence[Mapping[str, Any]], name: str) -> Finding:
     return problem(
         "machine",
         f"{name} is not connected, with {count(mine['waiting'], 'webhook')} waiting for it; start the "
-        "listener (make run, or honcho start listener), and read what it prints.",
+        "listener (make run, or make listener), and read what it prints.",
     )
 
 

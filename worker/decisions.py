@@ -16,7 +16,8 @@ from relay.protocol import DEFAULT_TTL_S, Command, Reason, Status
 from worker import actions, models, moves
 from worker.actions.base import Answer
 from worker.admission import Verdict, judge
-from worker.policy import PolicyFile
+from worker.policy import Rejected
+from worker.policy_file import PolicyFile
 
 log = logging.getLogger(__name__)
 
@@ -113,9 +114,15 @@ class Decisions:
             moves.ask_stop(task)
 
     def approve(self, task: models.Task, fingerprint: str) -> None:
-        """A person says yes to exactly what *fingerprint* stands for, once. Raises CannotApprove."""
+        """A person says yes to exactly what *fingerprint* stands for, once. Raises CannotApprove.
+
+        The yes is good for as long as the question was: it must not run after a night in which the
+        machine slept."""
         steady = self._steady()
-        in_time = steady + timedelta(seconds=DEFAULT_TTL_S)
+        try:
+            in_time = steady + timedelta(seconds=self._policy.current().approval.expire_s)
+        except Rejected as problem:
+            raise CannotApprove(str(problem)) from None
         if moves.approve(task, fingerprint, steady, in_time) is None:
             raise CannotApprove(_why_not(task, fingerprint))
         log.info("Task %s was approved.", task.id)

@@ -8,6 +8,7 @@ the process group and the marks in the environment.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import time
@@ -15,10 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from signal import SIGKILL
 
-from worker import kernel, marks
+from worker import marks
 from worker.manners import Farewell
 from worker.marks import signal_all
 
+_PR_SET_CHILD_SUBREAPER = 36
 KILL_S = 2.0
 """How long what was told to die is pursued. Left then is only what this user may not kill, and what
 sleeps in the kernel."""
@@ -45,7 +47,8 @@ def adopt(marker: str) -> None:
     marks.put_on(0, marker)
     with suppress(OSError):
         list_of_children = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY)
-        if kernel.adopt_orphans():
+        # A subreaper: what loses its parent below us becomes ours.
+        if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0:
             _children = list_of_children
 
 

@@ -24,7 +24,8 @@ from worker import checks, links
 from worker.actions.base import Job
 from worker.actions.claude_code import health
 from worker.checks import Finding, Level, ok, problem, warning
-from worker.policy import Policy, PolicyFile, Rejected
+from worker.policy import Policy, Rejected
+from worker.policy_file import PolicyFile
 from worker.process import CannotStart
 from worker.settings import ChainSettings
 

@@ -17,9 +17,10 @@ from worker.announcement import announced
 from worker.clock import steady_clock, wall_clock
 from worker.decisions import CannotApprove, CannotFollowUp, CannotRetry, Clock, Decisions
 from worker.intake import Intake, Step, Unacceptable, once
-from worker.policy import PolicyFile, Rejected
+from worker.policy import Rejected
+from worker.policy_file import PolicyFile
 from worker.schema import open_database
-from worker.settings import Settings
+from worker.settings import Places
 from worker.tasks import Queue
 
 CannotOpen = models.CannotOpen
@@ -42,15 +43,15 @@ class Unavailable(Exception):
     """The records cannot be written now (a full disk, a lock); the delivery must come again."""
 
 
-def open_inbox(settings: Settings | None = None) -> Inbox:
+def open_inbox(places: Places | None = None) -> Inbox:
     """The inbox of this machine, its records and queue opened (and made when absent).
 
     Raises ValidationError for wrong settings, models.CannotOpen for records that cannot be used."""
-    settings = settings or Settings.read()
-    open_database(settings.sqlite_path)
-    queue = Queue(Path(settings.queue_url))
+    places = places or Places.read()
+    open_database(places.sqlite_path)
+    queue = Queue(Path(places.queue_url))
     actions.catalogue()  # Now, not when the first command waits for it: a fifth of a second.
-    return Inbox(queue, PolicyFile(settings.policy_path), steady=steady_clock())
+    return Inbox(queue, PolicyFile(places.policy_path), steady=steady_clock())
 
 
 class Inbox:

@@ -94,7 +94,7 @@ def _viewer(settings: ChainSettings) -> Iterator[Finding]:
         urllib3.request("HEAD", settings.viewer_address, timeout=5, retries=False)
         yield ok("viewer", f"The viewer answers at {settings.viewer_address}.")
     except urllib3.exceptions.HTTPError:
-        yield problem("viewer", f"No viewer at {settings.viewer_address}: make run, or honcho start viewer.")
+        yield problem("viewer", f"No viewer at {settings.viewer_address}: make run, or make viewer.")
 
 
 def _records(settings: ChainSettings, *, is_working: bool) -> Iterator[Finding]:
@@ -113,7 +113,7 @@ def _records(settings: ChainSettings, *, is_working: bool) -> Iterator[Finding]:
         yield ok("worker", "The worker runs.")
     else:
         wait = f", with {checks.count(waiting, 'task')} waiting for it" if waiting else ""
-        yield problem("worker", f"The worker does not run{wait}: make run, or honcho start worker.")
+        yield problem("worker", f"The worker does not run{wait}: make run, or make worker.")
 
 
 def _keys_and_machine(relay: _Relay, settings: ChainSettings) -> Iterator[Finding]:

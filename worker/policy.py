@@ -1,22 +1,17 @@
-"""`policy.toml`: what may run where on this machine, and for whom. No message can change it.
-
-The file is read again when it changes. A broken file refuses everything and says why: running
-with defaults after a typing mistake would be the opposite of what its owner meant.
-"""
+"""What may run where on this machine, and for whom, as `policy.toml` says it (pure). No message can
+change it; `worker.policy_file` reads it."""
 
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from relay.names import NAME, spoken_key
-from relay.protocol import explain
+from relay.protocol import MAX_TIMEOUT_S
 
 ProjectName = Annotated[str, Field(pattern=NAME)]
 READS = frozenset({"git.read", "claude.review", "claude.plan"})
@@ -37,7 +32,7 @@ class _Frozen(BaseModel):
 class Project(_Frozen):
     """A directory and what commands may do in it. What is not allowed here is not allowed."""
 
-    path: str = Field(min_length=1)
+    path: str = Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f]*$")
     aliases: tuple[str, ...] = ()
     git: Literal["off", "read", "write"] = "read"
     shell: Literal["off", "named", "full"] = "off"
@@ -63,8 +58,8 @@ class Project(_Frozen):
 def _compiles(text: str) -> str:
     try:
         re.compile(text)
-    except re.error as problem:
-        raise ValueError(f"{text!r} is no pattern: {problem}") from None
+    except (re.error, OverflowError, RecursionError) as problem:
+        raise ValueError(f"{text[:60]!r} is no pattern: {problem}") from None
     return text
 
 
@@ -84,7 +79,7 @@ class NamedCommand(_Frozen):
     holes: Mapping[str, Hole] = {}
     projects: tuple[str, ...] = ()
     """Where it may run; nothing given: wherever named commands may."""
-    timeout_s: float | None = Field(default=None, gt=0, le=86_400)
+    timeout_s: float | None = Field(default=None, gt=0, le=MAX_TIMEOUT_S)
 
     @model_validator(mode="after")
     def _holes_fit(self) -> Self:
@@ -114,7 +109,7 @@ class NamedCommand(_Frozen):
 class Limits(_Frozen):
     """Bounds that no request can lift."""
 
-    max_timeout_s: float = Field(default=7_200, gt=0, le=86_400)
+    max_timeout_s: float = Field(default=7_200, gt=0, le=MAX_TIMEOUT_S)
     max_output_mb: int = Field(default=64, ge=1, le=1_024)
     max_waiting: int = Field(default=10_000, ge=1)
     max_age_s: float = Field(default=600, gt=0)
@@ -147,11 +142,16 @@ class Policy(_Frozen):
     approval: Approval = Approval()
 
     @model_validator(mode="after")
-    def _names_are_known(self) -> Self:
+    def _fits_together(self) -> Self:
         used = {one for command in self.commands.values() for one in command.projects}
         used |= {one for caller in self.callers.values() for one in caller.projects or ()}
         if strange := sorted(used - self.projects.keys()):
             raise ValueError(f"there is no project {', '.join(strange)}")
+        most = self.limits.max_timeout_s
+        if longer := [name for name, one in self.commands.items() if (one.timeout_s or 0) > most]:
+            raise ValueError(
+                f"the timeout_s of {', '.join(longer)} is more than max_timeout_s, which is {most:g}"
+            )
         return self
 
     @cached_property
@@ -166,31 +166,6 @@ class Policy(_Frozen):
     def named(self, project: str) -> Mapping[str, NamedCommand]:
         """The commands that may be called by name in *project*."""
         return {name: one for name, one in self.commands.items() if project in (one.projects or {project})}
-
-
-class PolicyFile:
-    """The policy as the file says it now."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen: object = None
-        self._read: Callable[[], Policy] = self._missing
-
-    def current(self) -> Policy:
-        """Today's policy. Raises Rejected while the file is missing or broken."""
-        try:
-            stat = self._path.stat()
-            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        except OSError:
-            return self._missing()
-        if seen != self._seen:
-            self._read, self._seen = _load(self._path), seen
-        return self._read()
-
-    def _missing(self) -> Policy:
-        raise Rejected(
-            f"There is no {self._path} on this machine, so nothing is allowed; make run writes one"
-        )
 
 
 def check(policy: Policy, project: str, scope: str, caller: str) -> None:
@@ -230,19 +205,3 @@ def needs_approval(policy: Policy, scope: str, age_s: float) -> str | None:
     if scope not in READS and age_s > policy.limits.max_age_s:
         return f"It was asked for {age_s / 60:.0f} minutes ago, and may no longer be wanted"
     return None
-
-
-def _load(path: Path) -> Callable[[], Policy]:
-    try:
-        policy = Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except ValidationError as problem:
-        why = explain(problem)
-    except (OSError, ValueError) as problem:
-        why = str(problem)
-    else:
-        return lambda: policy
-
-    def refuse() -> Policy:
-        raise Rejected(f"{path} cannot be used ({why}), so nothing is allowed until it is put right")
-
-    return refuse

@@ -19,7 +19,8 @@ from worker.actions.base import Job, Outcome
 from worker.admission import Verdict, judge
 from worker.asking import PATIENCE_S, Asker
 from worker.clock import wall_clock
-from worker.policy import PolicyFile, Rejected
+from worker.policy import Rejected
+from worker.policy_file import PolicyFile
 from worker.process import CannotStart
 from worker.redact import Redactor
 from worker.reporter import Reporter

@@ -7,18 +7,16 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from relay.env import Keys, MachineEnvironment, PublicAddress, parse_keys
+from relay.env import Environment, Keys, MachineEnvironment, PublicAddress, parse_keys
 from relay.names import NAME
 
 
-class Settings(MachineEnvironment):
-    """The machine's, and where it keeps things."""
+class Places(Environment):
+    """Where the machine keeps things: all that the inbox needs, which the listener and the viewer open."""
 
     sqlite_path: Path = Path("tasks.db")
     queue_url: str = "queue.db"
     policy_path: Path = Path("policy.toml")
-    workers: int = Field(default=4, ge=1, le=64)
-    retention_days: float = Field(default=30, gt=0)
 
     @field_validator("queue_url")
     @classmethod
@@ -26,6 +24,13 @@ class Settings(MachineEnvironment):
         if "://" in value:
             raise ValueError("only a SQLite file is supported so far, for example ./queue.db")
         return value
+
+
+class Settings(MachineEnvironment, Places):
+    """What the worker needs."""
+
+    workers: int = Field(default=4, ge=1, le=64)
+    retention_days: float = Field(default=30, gt=0)
 
     @property
     def lock_path(self) -> Path:

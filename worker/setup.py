@@ -34,16 +34,22 @@ class CannotSetUp(Exception):
     """Something is missing that cannot be made here; the text says what to do."""
 
 
-def prepare(env_path: Path, policy_path: Path, checkout: Path) -> list[Path]:
-    """Write `.env` with fresh keys and `policy.toml` with *checkout* as its one project, each
-    readable by its owner only and each only when it is absent. Returns what was written.
-
-    Raises CannotSetUp."""
+def check_programs() -> None:
+    """Raises CannotSetUp when one is missing that cannot be done without."""
     if shutil.which("git") is None:
         raise CannotSetUp("git is not installed; install it (for example: apt install git) and try again")
-    env = _ENV.format(api_key=secrets.token_urlsafe(32), machine_key=secrets.token_urlsafe(32))
-    policy = _POLICY.format(path=_toml_string(str(checkout)))
-    return [path for path, text in ((env_path, env), (policy_path, policy)) if _write_new(path, text)]
+
+
+def write_env(path: Path) -> bool:
+    """Write settings with fresh keys, for their owner only, when there are none; whether that was so.
+    Raises CannotSetUp."""
+    keys = {"api_key": secrets.token_urlsafe(32), "machine_key": secrets.token_urlsafe(32)}
+    return _write_new(path, _ENV.format(**keys))
+
+
+def write_policy(path: Path, checkout: Path) -> bool:
+    """Write a policy with *checkout* as its one project, as above."""
+    return _write_new(path, _POLICY.format(path=_toml_string(str(checkout))))
 
 
 def _write_new(path: Path, text: str) -> bool:

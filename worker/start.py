@@ -23,10 +23,11 @@ from honcho.printer import Message, Printer
 from pydantic import ValidationError
 
 from relay.protocol import explain
-from worker.policy import PolicyFile, Rejected
+from worker.policy import Rejected
+from worker.policy_file import PolicyFile
 from worker.recovery import is_locked
 from worker.settings import ChainSettings
-from worker.setup import CannotSetUp, prepare
+from worker.setup import CannotSetUp, check_programs, write_env, write_policy
 
 PATIENCE_S = 30.0
 _LINK = re.compile(rb"http\S+/login\?code=\S+")
@@ -38,9 +39,7 @@ def main() -> None:
     """Start, stay, and end with 0 when stopped by hand; otherwise with one sentence and 1."""
     started = time.monotonic()
     try:
-        for path in prepare(Path(".env"), Path("policy.toml"), Path.cwd()):
-            print(f"Wrote {path}.", flush=True)  # noqa: T201 - talking to a person at a terminal
-        settings = ChainSettings.read()
+        settings = _set_up()
         _check_ports(settings)
     except ValidationError as problem:
         sys.exit(f"Cannot start: {explain(problem)}. Look at .env and docs/CONFIGURATION.md")
@@ -57,6 +56,17 @@ def main() -> None:
     manager.loop()
     if manager.returncode not in _STOPPED_BY_HAND:
         sys.exit(f"\n{printer.why_it_stopped()}\nStart again with: make run")
+
+
+def _set_up() -> ChainSettings:
+    """Write what is missing; what is there says where the rest is."""
+    check_programs()
+    if write_env(Path(".env")):
+        print("Wrote .env.", flush=True)  # noqa: T201 - talking to a person at a terminal
+    settings = ChainSettings.read()
+    if write_policy(settings.policy_path, Path.cwd()):
+        print(f"Wrote {settings.policy_path}.", flush=True)  # noqa: T201 - as above
+    return settings
 
 
 def _environment() -> dict[str, str]:
@@ -130,26 +140,27 @@ def _greet(settings: ChainSettings, started: float, link: list[str]) -> None:
 
 def missing_parts(settings: ChainSettings) -> list[str]:
     """What of the chain cannot be seen working yet; empty when all of it is up."""
-    health = _get(settings.relay_address)
-    connected = health is not None and json.loads(health).get("connected_clients", 0) > 0
+    relay = _answer(settings.relay_address)
+    is_up = relay is not None and relay.status == HTTPStatus.OK
+    connected = relay is not None and is_up and relay.json().get("connected_clients", 0) > 0
     return [
         part
-        for part, is_up in (
-            ("relay", health is not None),
+        for part, is_there in (
+            ("relay", is_up),
             ("listener", connected),
             ("worker", is_locked(settings.lock_path)),
-            ("viewer", _get(settings.viewer_address + "/login") is not None),
+            # Any answer will do: to the name by which we ask it may want to say no.
+            ("viewer", _answer(settings.viewer_address + "/login") is not None),
         )
-        if not is_up
+        if not is_there
     ]
 
 
-def _get(url: str) -> bytes | None:
+def _answer(url: str) -> urllib3.BaseHTTPResponse | None:
     try:
-        answer = urllib3.request("GET", url, timeout=1, retries=False, redirect=False)
+        return urllib3.request("GET", url, timeout=1, retries=False, redirect=False)
     except urllib3.exceptions.HTTPError:
         return None
-    return answer.data if answer.status == HTTPStatus.OK else None
 
 
 def _greeting(settings: ChainSettings, seconds: float, link: str) -> str:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listener import backoff
-from listener.backoff import Backoff, is_hopeless
+from listener.backoff import Backoff
+from listener.endings import is_hopeless
 
 REAL = (1.0, 15.0)
 

@@ -13,7 +13,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from listener import client
-from listener.client import Hopeless
+from listener.endings import Hopeless
 from relay.announced import Agent, Announced, AnnouncedProject
 from relay.protocol import MAX_FRAME_BYTES
 from tests.chain import MACHINE_KEY
@@ -460,6 +460,37 @@ def test_an_unanswered_heartbeat_makes_it_connect_again(
         async with relay.serve(talk):
             task = listen()
             await until(lambda: relay.sessions >= 2)
+            await end(task)
+
+    run(main())
+
+
+@pytest.mark.parametrize("fault", [OSError(24, "Too many open files"), KeyError("a fault of ours")])
+def test_a_session_that_cannot_tell_that_it_lives_any_more_is_begun_anew(
+    relay: Relay, inbox: Inbox, listen: Listen, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    monkeypatch.setattr(client, "HEARTBEAT_S", 0.05)
+    faults = [fault]
+
+    def worker_runs() -> bool:
+        if faults:
+            raise faults.pop()
+        return True
+
+    monkeypatch.setattr(inbox, "worker_runs", worker_runs)
+
+    async def main() -> None:
+        heard: list[str] = []
+
+        async def talk(session: Session) -> None:
+            await session.welcome()
+            heard.append((await session.hear())["type"])
+            await session.is_closed()
+
+        async with relay.serve(talk):
+            task = listen()
+            await until(lambda: "heartbeat" in heard)
+            assert relay.sessions == 2
             await end(task)
 
     run(main())

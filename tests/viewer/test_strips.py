@@ -34,13 +34,13 @@ def test_a_session_that_was_lost_a_moment_ago_is_no_news_yet() -> None:
 def test_a_missing_worker_comes_with_the_command_and_with_how_many_wait() -> None:
     (strip,) = strips(Signs(False, True, link(is_open=True)), 1, NOW)
     assert strip.text == "The worker is not running."
-    assert (strip.command, strip.more) == ("honcho start worker", "1 task waits here.")
+    assert (strip.command, strip.more) == ("make worker", "1 task waits here.")
 
 
 def test_both_missing_is_one_sentence() -> None:
     (strip,) = strips(Signs(False, False, None), 3, NOW)
     assert strip.text == "The listener and the worker are not running."
-    assert (strip.command, strip.more) == ("honcho start listener worker", "3 tasks wait here.")
+    assert (strip.command, strip.more) == ("make -j listener worker", "3 tasks wait here.")
 
 
 def test_a_policy_that_cannot_be_used_is_told_before_a_command_is_refused(
@@ -58,7 +58,7 @@ def test_pages_show_it_and_the_list_learns_when_it_changes(
     machine.asked()
     page = client.get("/").text
     assert "The listener and the worker are not running." in page
-    assert "Start again with <code>honcho start listener worker</code>. 1 task waits here." in page
+    assert "Start again with <code>make -j listener worker</code>. 1 task waits here." in page
     version = client.get("/live").json["version"]
     lock = hold_lock(tmp_path / "tasks.lock")
     machine.inbox.tell_link("desk", "0.1.0", is_open=True)

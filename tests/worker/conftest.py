@@ -16,7 +16,8 @@ from tests.chain import git
 from tests.door import ask
 from worker import marks, models, moves, process, schema
 from worker.inbox import Inbox
-from worker.policy import Policy, PolicyFile
+from worker.policy import Policy
+from worker.policy_file import PolicyFile
 from worker.tasks import Queue
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -15,7 +15,7 @@ from relay.strict_json import parse_json
 from worker.actions import catalogue
 from worker.actions.base import Action
 from worker.announcement import announced
-from worker.policy import PolicyFile
+from worker.policy_file import PolicyFile
 
 POLICY = """
 version = 1

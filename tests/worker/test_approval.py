@@ -15,7 +15,7 @@ from tests.worker.conftest import NOW
 from worker import models, moves
 from worker.inbox import CannotApprove, Inbox
 from worker.models import Task
-from worker.policy import PolicyFile
+from worker.policy_file import PolicyFile
 from worker.redact import Redactor
 from worker.reporter import Reporter
 from worker.runner import CHANGED, Runner
@@ -195,6 +195,26 @@ def test_what_grew_old_in_the_queue_is_asked_about_when_it_would_start(
     clock.now += 20 * MINUTE
     runner.run("t")
     assert get().status == "completed"
+
+
+def test_a_yes_is_not_good_for_longer_than_the_question_was(
+    careful: Path, desk: Inbox, runner: Runner, clock: Clock, tmp_path: Path
+) -> None:
+    task = ask(desk, f"touch {tmp_path}/ran")
+    desk.approve("t", print_of(task))
+    # The lid was closed before it began.
+    clock.now += 61 * MINUTE
+    runner.run("t")
+    assert (get().status, get().reason) == ("failed", "expired")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_with_a_broken_policy_nobody_can_say_yes(careful: Path, desk: Inbox) -> None:
+    task = ask(desk)
+    careful.write_text("version = 2")
+    with pytest.raises(CannotApprove, match="nothing is allowed until it is put right"):
+        desk.approve("t", print_of(task))
+    assert get().status == "awaiting_approval"
 
 
 def test_a_read_never_grows_old(desk: Inbox, runner: Runner, clock: Clock) -> None:

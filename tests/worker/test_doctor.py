@@ -68,7 +68,7 @@ def test_a_worker_that_does_not_run_is_named_and_nothing_is_sent(chain: Chain) -
     chain.start("worker")
     assert report.status == 1
     assert set(report.lines(Level.PROBLEM)) == {"worker"}
-    assert "honcho start worker" in report.lines(Level.PROBLEM)["worker"]
+    assert "make worker" in report.lines(Level.PROBLEM)["worker"]
     assert "No command was sent" in report.lines(Level.WARNING)["chain"]
     assert chain.task(waiting["task_id"], 20)["status"] == "completed"
 

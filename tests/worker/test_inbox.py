@@ -18,7 +18,7 @@ from tests.worker.conftest import NOW
 from worker import durability, models, moves
 from worker.inbox import CannotOpen, CannotRetry, Inbox, Unacceptable, Unavailable, open_inbox
 from worker.models import Attempt, Event, Task
-from worker.policy import PolicyFile
+from worker.policy_file import PolicyFile
 from worker.settings import Settings
 from worker.tasks import Queue
 

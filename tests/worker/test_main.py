@@ -12,13 +12,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from relay.protocol import Command
 from tests import door
 from tests.chain import MACHINE_KEY, ROOT, children_of, end, is_alive, wait_until
-from worker import marks, models
+from worker import __main__ as main
+from worker import marks, models, process
+from worker.clock import steady_clock
 from worker.inbox import Inbox, open_inbox
 from worker.marks import marker_of
 from worker.settings import Settings
@@ -152,23 +155,44 @@ def test_a_worker_stays_small_whatever_a_program_prints(
     assert int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) < 80_000
 
 
+def test_one_bad_round_of_the_sweep_does_not_end_all_later_ones(
+    machine: Inbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Enough(BaseException):
+        pass
+
+    rounds = iter([OSError(24, "Too many open files"), sqlite3.OperationalError("locked"), Enough()])
+
+    def look(*_: object) -> None:
+        raise next(rounds)
+
+    monkeypatch.setattr(main.recovery, "ring_forgotten", look)
+    monkeypatch.setattr(main, "SWEEP_S", 0.0)
+    guardian = Mock(spec=process.Guardian)
+    with pytest.raises(Enough):
+        main._sweep(machine._queue, Settings.read({"MACHINE_KEY": MACHINE_KEY}), guardian, steady_clock())
+    assert guardian.look.call_count == 3
+    assert "A round of the sweep failed" in caplog.text
+
+
 def test_a_program_of_an_ordinary_user_cannot_read_the_environment_of_the_worker() -> None:
     """Run by root this becomes somebody else first, for root may read everything."""
     code = """
 import ctypes, json, os, sys  # what is imported later cannot be found by everybody
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from worker import descendants, kernel, marks, process
+from relay.hidden import hide
+from worker import descendants, marks, process
 from worker.environment import environment
 if os.getuid() == 0:
     os.setgid(65534), os.setuid(65534)
-    kernel._prctl(4, 1)  # A change of user has hidden it already.
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # A change of user has hidden it already.
 def run(*argv):
     return process.run(argv, cwd=Path("/"), env=environment(), log=Path("/dev/null"),
                        marker="hide.me:1", timeout=10, stop=lambda: False)
 descendants.adopt("hide.me")
 before = run("cat", f"/proc/{os.getpid()}/environ")
-kernel.hide()
+hide()
 after = run("cat", f"/proc/{os.getpid()}/environ")
 run("/bin/sh", "-c", "env -i setsid sleep 300 >/dev/null 2>&1 &")
 print(json.dumps([before.stdout, after.stdout, after.stderr, marks.marked("hide.me")]))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.policy import NamedCommand, Policy, PolicyFile, Project, Rejected, check, needs_approval
+from worker.policy import NamedCommand, Policy, Project, Rejected, check, needs_approval
+from worker.policy_file import PolicyFile
 
 GOOD = 'version = 1\n[projects.garden]\npath = "/tmp"\n'
 
@@ -219,11 +220,28 @@ def test_a_value_that_does_not_fit_its_hole_is_refused(values: dict[str, str], w
         'argv = []', 'argv = ["x", "{a}"]', 'argv = ["{a}"]\nholes = {a = {pattern = "x"}}',
         'argv = ["x"]\nholes = {a = {pattern = "x"}}', 'argv = ["x", "{a}"]\nholes = {a = {pattern = "("}}',
         'argv = ["x"]\nprojects = ["nowhere"]', 'argv = "x y"', 'argv = ["x"]\ntimeout_s = -1',
+        'argv = ["x"]\ntimeout_s = 7201', 'argv = ["x", "{a}"]\nholes = {a = {pattern = "x{1,99999999999}"}}',
     ],
 )  # fmt: skip
 def test_a_named_command_that_makes_no_sense_breaks_the_file(path: Path, command: str) -> None:
     path.write_text(GOOD + f"[commands.test]\n{command}\n")
     assert "nothing is allowed until" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "text", [f"version = {'[' * 3_000}", 'version = 1\n[projects.garden]\npath = "/x\\u0000y"\n']
+)
+def test_what_would_only_break_later_breaks_the_file(path: Path, text: str) -> None:
+    path.write_text(text)
+    assert "nothing is allowed until" in refused(path)
+
+
+def test_a_named_command_may_take_as_long_as_the_limits_say(path: Path) -> None:
+    command = '[commands.test]\nargv = ["x"]\ntimeout_s = 9000\n'
+    path.write_text(f"{GOOD}{command}[limits]\nmax_timeout_s = 9000\n")
+    assert PolicyFile(path).current().commands["test"].timeout_s == 9_000
+    path.write_text(f"{GOOD}{command}[limits]\nmax_timeout_s = 60\n")
+    assert "the timeout_s of test is more than max_timeout_s, which is 60" in refused(path)
 
 
 def test_a_named_command_belongs_to_the_projects_that_it_lists() -> None:

@@ -21,7 +21,7 @@ from tests.worker.conftest import NOW
 from worker import marks, models, moves, process
 from worker.inbox import Inbox
 from worker.models import Task
-from worker.policy import PolicyFile
+from worker.policy_file import PolicyFile
 from worker.redact import Redactor
 from worker.reporter import Reporter, report_of
 from worker.runner import Runner

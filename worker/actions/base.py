@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from relay.announced import Agent
-from relay.protocol import Reason, Status
+from relay.protocol import MAX_TIMEOUT_S, Reason, Status
 from worker import process
 from worker.actions.said import ended_with, in_seconds, said
 from worker.environment import environment
@@ -23,7 +23,6 @@ from worker.policy import Policy
 from worker.process import Completed, Ending
 from worker.redact import Redactor
 
-MAX_TIMEOUT_S = 7_200.0
 TOO_MUCH = "more than max_output_mb in policy.toml allows"
 
 

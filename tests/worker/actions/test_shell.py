@@ -17,7 +17,8 @@ from worker.actions.base import Outcome
 from worker.actions.shell import Shell
 from worker.inbox import Inbox
 from worker.models import Task
-from worker.policy import NamedCommand, Policy, PolicyFile
+from worker.policy import NamedCommand, Policy
+from worker.policy_file import PolicyFile
 from worker.redact import Redactor
 from worker.reporter import Reporter
 from worker.runner import Runner
@@ -86,7 +87,7 @@ def test_what_is_spoken_of_wild_output_is_short(do: Do) -> None:
         {}, {"command": ""}, {"command": []}, {"command": {}}, {"command": "x" * 16_385},
         {"command": ["x"] * 201},
         {"command": "ls", "timeout": 0}, {"command": "ls", "timeout": -1},
-        {"command": "ls", "timeout": 7_201},
+        {"command": "ls", "timeout": 86_401},
         {"command": "ls", "timeout": float("nan")}, {"command": "ls", "timeout": "soon"},
         {"command": "ls", "cwd": "/"},
         {"command": [1]}, {"comand": "ls"}, {"command": "ls", "project": 5},

@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from relay.announced import Agent
-from worker.actions.base import MAX_TIMEOUT_S, Action, Job, Outcome
+from relay.protocol import MAX_TIMEOUT_S
+from worker.actions.base import Action, Job, Outcome
 from worker.actions.claude_code import health, worktree
 from worker.actions.claude_code.agent import CHANGES, Ask
 from worker.actions.claude_code.cli import MINIMUM, Claude
