@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from worker import environment, process
+from worker import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN = re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
@@ -39,7 +39,7 @@ def _in_a_folder_of_its_own(
 def _programs_see_todays_environment() -> None:
     # The worker looks at its environment once; tests change theirs.
     environment._ours.cache_clear()
-    process._places.clear()
+    environment._places.clear()
 
 
 @pytest.fixture

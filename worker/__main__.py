@@ -104,7 +104,7 @@ def _sweep(queue: Queue, settings: Settings, guardian: Guardian, steady: Callabl
         try:
             guardian.look()
             descendants.reap()
-            recovery.ring_forgotten(queue, wall_clock)
+            recovery.ring_forgotten(queue, steady)
             moves.lapse(wall_clock(), steady())
             if number % FORGET_EVERY == 0:
                 recovery.forget(wall_clock() - kept)

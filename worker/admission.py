@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,10 @@ from worker.actions.base import Action
 from worker.policy import READS, Policy, Rejected
 from worker.policy_file import PolicyFile
 from worker.projects import Place
+
+log = logging.getLogger(__name__)
+
+FAULT = "The machine met a fault of its own when it looked at this; its worker's log has the details"
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Admission:
             return None
         inside = [self.place.directory, *self.place.directory.parents]
         inside = [one for one in inside if one == self.place.root or self.place.root in one.parents]
-        return str(next((one for one in inside if (one / ".git").exists()), self.place.root))
+        return str(next((one for one in inside if os.path.lexists(one / ".git")), self.place.root))
 
 
 def admit(rules: Policy, caller: str, action_type: str, params: Mapping[str, Any]) -> Admission:  # Any: JSON
@@ -115,6 +121,10 @@ def judge(
         found = admit(today, caller, action_type, params)
     except Rejected as refusal:
         return Verdict(_asked(action_type, params), refusal=str(refusal))
+    except Exception:
+        # The edge of what people add: a command that its action cannot judge must not come again and again.
+        log.exception("A command for %s cannot be judged.", action_type)
+        return Verdict(json.dumps(dict(params), ensure_ascii=False), refusal=FAULT)
     asks = policy.needs_approval(today, found.action.scope, age_s)
     most_bytes = today.limits.max_output_mb * 1_048_576
     return Verdict(found.action.preview, None, asks, today.approval.expire_s, most_bytes, found)

@@ -155,11 +155,13 @@ class Decisions:
 
 
 def _record(now: datetime, row: dict[str, Any]) -> models.Task:
-    # None: the same id was taken before.
-    task = moves.insert(now, **row) or models.get(row["id"])
+    if task := moves.insert(now, **row):
+        return task
+    task = models.get(row["id"])
     assert task is not None
     if task.digest != row["digest"]:
         raise Conflict(f"The task id {task.id!r} was used before for another command")
+    moves.tell_again(task.id)
     return task
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from signal import SIGKILL
 
 from worker import marks
 from worker.manners import Farewell
@@ -44,6 +44,8 @@ def adopt(marker: str) -> None:
     Only for a process that starts nothing but through `starting`: any other child would be taken for
     an orphan, and its exit status with it. Without it every end of a program costs a search of /proc."""
     global _children  # noqa: PLW0603 - a property of the process, like what it stands for
+    # Whoever started us may ignore it, and then no exit status is ever kept for us.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     marks.put_on(0, marker)
     with suppress(OSError):
         list_of_children = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY)
@@ -113,24 +115,38 @@ def end(
     *has_ended* tells whether the program itself has. It must not be reaped before this returns, or
     *group* might be somebody else's by then. *wait* lets some time pass, at most as long as it is told."""
     for number, grace in farewell:
-        # One of each: many programs take the second for impatience and do not tidy up.
-        signal_all([-group, *(pid for pid in marks.marked(marker) if not _is_in(pid, group))], number)
-        deadline = time.monotonic() + grace
-        while time.monotonic() < deadline and not (over := has_ended() and not anyone_left(marker, group)):
+        signal_all([-group], number)
+        # One of each: many programs take the second for impatience and do not tidy up. OSError: there is no
+        # file descriptor left to look with; the group has heard of it.
+        with suppress(OSError):
+            signal_all([pid for pid in marks.marked(marker) if not _is_in(pid, group)], number)
+        deadline, over = time.monotonic() + grace, False
+        while not over and time.monotonic() < deadline:
             wait(0.01)
+            with suppress(OSError):
+                over = has_ended() and not anyone_left(marker, group)
         if over:
             break
-    signal_all([-group], SIGKILL)
+    deadline, is_empty = time.monotonic() + KILL_S, False
+    while not is_empty and time.monotonic() < deadline:
+        signal_all([-group], signal.SIGKILL)
+        with suppress(OSError):
+            is_empty = _kill_all(marker, has_ended)
+        time.sleep(0.001)
+
+
+def _kill_all(marker: str, has_ended: Callable[[], bool]) -> bool:
+    """Kill whatever carries *marker*; whether nobody is left. Raises OSError when it cannot look."""
     if _children is None:
-        marks.sweep(marker, KILL_S)
-        return
-    deadline = time.monotonic() + KILL_S
+        return not marks.sweep(marker, KILL_S)
     # Whoever forks and ends hands its child to us before it is dead, so nobody slips through: when we
     # see none, there is none.
-    while ((left := _orphans_of(marker)) or not has_ended()) and time.monotonic() < deadline:
-        signal_all(left, SIGKILL)
-        marks.kill(marker)
-        time.sleep(0.001)
+    left = _orphans_of(marker)
+    if not left and has_ended():
+        return True
+    signal_all(left, signal.SIGKILL)
+    marks.kill(marker)
+    return False
 
 
 def _orphans_of(marker: str) -> list[int]:

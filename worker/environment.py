@@ -22,3 +22,19 @@ def _ours() -> Mapping[str, str]:
     # Relative entries would let a project's own folder stand in for git or ls.
     path = [entry for entry in os.environ.get("PATH", os.defpath).split(":") if entry.startswith("/")]
     return {**kept, "PATH": ":".join(path), "TERM": "dumb"}
+
+
+_places: dict[tuple[str, str], str] = {}
+
+
+def found(name: str, path: str) -> str | None:
+    """Where *name* is; None when nowhere. Asking for each is quicker than trying to execute each, and
+    like a shell we stay with the place where it was found, while it is there."""
+    if "/" in name:
+        return None
+    known = _places.get((name, path), "")
+    for place in (known, *(f"{folder}/{name}" for folder in path.split(":"))):
+        if place and os.access(place, os.X_OK) and os.path.isfile(place):  # noqa: PTH113
+            _places[name, path] = place
+            return place
+    return None

@@ -76,6 +76,9 @@ class Inbox:
         try:
             # Judged before the transaction begins: while it is open nobody else can write.
             steps = [self._intake.prepare(webhook) for webhook in webhooks]
+        except models.STORE_ERRORS as problem:
+            raise Unavailable(f"the records cannot be read ({problem})") from None
+        try:
             # It rings before it waits: a worker may begin, since its claim takes all of this along to disk.
             with durability.synced_at_the_end():
                 refusals, ring = _written(steps)

@@ -65,6 +65,7 @@ class Intake:
                 self._decide.renew(task, max(0.0, DEFAULT_TTL_S - webhook.expires_in), webhook.caller)
             except CannotRetry as problem:
                 raise Unacceptable(str(problem)) from None
+        moves.tell_again(order.task_id)
         return [order.task_id]
 
     def _keep(self, webhook: Webhook) -> list[str]:

@@ -23,6 +23,7 @@ def next_in(lane: str) -> Task | None:
     return found[0] if found else None
 
 
-def could_start(created_before: datetime, limit: int) -> list[Task]:
-    """Tasks that have waited since *created_before* though nothing holds them up, oldest first."""
-    return Task.run(f"{_WAITS} AND created_at < ? ORDER BY seq LIMIT ?", created_before, limit)
+def could_start(said_before: datetime, limit: int) -> list[Task]:
+    """Tasks that were asked for before *said_before*, on the steady clock, and wait though nothing holds
+    them up, oldest first."""
+    return Task.run(f"{_WAITS} AND said_at < ? ORDER BY seq LIMIT ?", said_before, limit)

@@ -83,11 +83,13 @@ def carries(pid: int, marker: str) -> bool:
 
 
 def is_of_no_run(pid: int) -> bool:
-    """Whether *pid* wiped its environment and was forked before its program had been given a tag, so that
-    it has that of the whole life only. Raises ProcessLookupError when it
-    has ended meanwhile."""
+    """Whether a child of ours wiped its environment and has the tag of no run: it was forked before its
+    program had been given one, so that it has that of the whole life only, or it has put another limit in
+    its place. Raises ProcessLookupError when it has ended meanwhile."""
+    own = (1 << _TAG_BITS[-1]) - 1
     with suppress(PermissionError, ValueError):
-        if resource.prlimit(pid, _RLIMIT_LOCKS)[0] & ((1 << _TAG_BITS[-1]) - 1) == 0:
+        tag, ours = resource.prlimit(pid, _RLIMIT_LOCKS)[0], resource.getrlimit(_RLIMIT_LOCKS)[0]
+        if tag & own == 0 or tag & ~own != ours & ~own:
             return f"{MARKER}=".encode() not in read(f"/proc/{pid}/environ")
     return False
 

@@ -1,5 +1,5 @@
-"""Every change of the machine's records. Each is one compare-and-set UPDATE, so of two processes
-that want to move a task only one wins, and a late one changes nothing.
+"""Every change of a task. Each move is one compare-and-set UPDATE, so of two processes that want to
+move a task only one wins, and a late one changes nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from relay.protocol import Reason, Status, sources
@@ -21,7 +20,6 @@ from worker.models import (
     Task,
     database,
     marks,
-    output_path,
     with_status,
 )
 from worker.questions import Question
@@ -120,7 +118,8 @@ def lapse(now: datetime, steady: datetime) -> list[Task]:
 def ask_stop(task: Task) -> bool:
     """Ask the worker to stop the attempt that *task* shows; False when it does not run."""
     runs = (Task.id == task.id) & (Task.status == Status.RUNNING) & (Task.attempt == task.attempt)
-    return bool(Task.update(stop_attempt=task.attempt).where(runs).execute())
+    with together():
+        return bool(Task.update(stop_attempt=task.attempt).where(runs).execute())
 
 
 def ask(task: Task, **values: Any) -> int:
@@ -179,7 +178,7 @@ def interrupt_running(now: datetime) -> list[Task]:
 def renew(task: Task, status: Status, **values: Any) -> Task | None:
     """Make attempt n+1 of a task that ended badly and keep attempt n. It waits to be started, or
     for approval, as *status* says; *values* are its new columns. None when it may not run again now."""
-    with WRITING, database.atomic():
+    with together():
         # As the row stands now: *task* may have been read while it still ran.
         badly = Task.status.in_([Status.FAILED, Status.CANCELLED])
         ended = Task.get_or_none((Task.id == task.id) & (Task.attempt == task.attempt) & badly)
@@ -198,27 +197,13 @@ _KEPT = ("attempt", "status", "reason", "error", "output_data", "started_at", "c
 
 def keep_event(**values: Any) -> None:
     """Keep a webhook that is no command; the same delivery again changes nothing."""
-    Event.insert(**values).on_conflict_ignore().execute()
-
-
-def forget(before: datetime, limit: int) -> tuple[list[Path], bool]:
-    """Delete up to *limit* tasks that ended before *before*, with their attempts, and as many
-    events. Returns the files with what they printed, and whether there may be more to delete."""
-    old = list(Task.select().where((Task.completed_at < before) & _is_told()).limit(limit))
-    paths = [output_path(task, attempt) for task in old for attempt in range(1, task.attempt + 1)]
-    ids = [task.id for task in old]
-    events = [event.id for event in Event.select(Event.id).where(Event.received_at < before).limit(limit)]
     with together():
-        Task.delete().where(Task.id.in_(ids)).execute()
-        Attempt.delete().where(Attempt.task_id.in_(ids)).execute()
-        Question.delete().where(Question.task_id.in_(ids)).execute()
-        Event.delete().where(Event.id.in_(events)).execute()
-    return paths, bool(ids or events)
+        Event.insert(**values).on_conflict_ignore().execute()
 
 
-def _is_told() -> Any:  # Any: as above
-    """The relay knows how it ended; what it does not know must not be forgotten."""
-    return Task.reported_rev >= Task.rev
+def tell_again(task_id: str) -> None:
+    """The relay asks for what it should know: it may have forgotten it, or lost it with its disk."""
+    _only("UPDATE tasks SET reported_rev = 0 WHERE id = ? AND reported_rev < ? RETURNING *", task_id, UNTOLD)
 
 
 def mark_reported(news: Sequence[tuple[str, int]]) -> None:

@@ -27,6 +27,14 @@ def open_log(path: Path) -> Iterator[int]:
         os.close(sink)
 
 
+def write_all(sink: int, text: str) -> None:
+    """Append *text*, whole: a disk that is filling up takes less than it is given. Raises OSError."""
+    # Half of a surrogate pair, as in what somebody cut between two JSON escapes, is no UTF-8.
+    rest = memoryview(text.encode(errors="replace"))
+    while rest:
+        rest = rest[os.write(sink, rest) :]
+
+
 class Reader:
     """The output streams of a program: into the log as whole characters, and kept for the record."""
 
@@ -48,6 +56,7 @@ class Reader:
         # One for each stream: a secret may be split between two reads.
         self._clean = {name: manners.redactor.stream() for name in streams} if manners.redactor else {}
         self.total_bytes = 0
+        self._problem: OSError | None = None
         for name, stream in streams.items():
             # Each stream has its own decoder: a character may be split between two reads.
             decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -86,6 +95,8 @@ class Reader:
             pass
         for name, decoder in self._open.values():
             self._keep(name, decoder.decode(b"", final=True), is_last=True)
+        if self._problem is not None:
+            next(iter(self._kept.values())).add(f"\n[The log of this is not whole: {self._problem}]\n")
 
     def _keep(self, name: str, text: str, *, is_last: bool) -> None:
         if self._lines is not None and name == "stdout":
@@ -94,7 +105,15 @@ class Reader:
             text = stream.feed(text) + (stream.end() if is_last else "")
         if text:
             self._kept[name].add(text)
-            os.write(self._sink, text.encode())
+            self._log(text)
+
+    def _log(self, text: str) -> None:
+        # What is kept goes on without the log: a full disk must not end somebody's program.
+        if self._problem is None:
+            try:
+                write_all(self._sink, text)
+            except OSError as problem:
+                self._problem = problem
 
 
 class _Lines:

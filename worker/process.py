@@ -6,6 +6,7 @@ directory, an environment and a log, and says how it went.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from worker import descendants, marks
+from worker.environment import found
 from worker.manners import ORDINARY, Farewell, Manners
 from worker.output import Reader, open_log
 
@@ -170,7 +172,7 @@ def _spawn(
     try:
         return subprocess.Popen(
             list(argv),
-            executable=_found(argv[0], env.get("PATH", "")),
+            executable=found(argv[0], env.get("PATH", "")),
             cwd=cwd,
             env=env,
             stdin=source or subprocess.DEVNULL,
@@ -186,23 +188,12 @@ def _spawn(
         what = f"program {argv[0]!r}" if cwd.is_dir() else f"directory {str(cwd)!r}"
         raise CannotStart(f"There is no {what} on this machine") from None
     except (OSError, ValueError) as problem:
+        if isinstance(problem, OSError) and problem.errno in _LATER:
+            raise  # It is not about this program.
         raise CannotStart(f"{argv[0]!r} cannot be started: {problem}") from None
 
 
-_places: dict[tuple[str, str], str] = {}
-
-
-def _found(name: str, path: str) -> str | None:
-    """Where *name* is; None when nowhere. Asking for each is quicker than trying to execute each, and
-    like a shell we stay with the place where it was found, while it is there."""
-    if "/" in name:
-        return None
-    known = _places.get((name, path), "")
-    for place in (known, *(f"{folder}/{name}" for folder in path.split(":"))):
-        if place and os.access(place, os.X_OK) and os.path.isfile(place):  # noqa: PTH113
-            _places[name, path] = place
-            return place
-    return None
+_LATER = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 def _has_ended(child: subprocess.Popen[bytes]) -> bool:

@@ -103,7 +103,8 @@ def _refuse_strange(working_dir: str) -> None:
 
 def _root(name: str, project: Project) -> Path:
     root = Path(_real(project))
-    if not root.is_dir():
+    # Not Path.is_dir: a folder that may not be looked at, or a mount that has gone, is no reason to raise.
+    if not os.path.isdir(root):  # noqa: PTH112
         raise Rejected(f"The folder of project {name}, {project.path}, is not there; see policy.toml")
     return root
 
@@ -120,7 +121,7 @@ def _inside(name: str, project: Project, root: Path, wanted: Path) -> Place:
         raise Rejected(f"{wanted} lies outside project {name} ({root})")
     if not os.path.lexists(directory):
         raise _Missing(f"There is no directory {wanted} in project {name}")
-    if not directory.is_dir():
+    if not os.path.isdir(directory):  # noqa: PTH112 - as above
         raise _Missing(f"{wanted} is not a directory")
     if any(part.startswith(".") for part in directory.relative_to(root).parts):
         raise Rejected(f"{wanted} is a hidden directory; those are not for commands")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from relay.protocol import Status
 from worker import actions, fetches, lanes, marks, models, moves
+from worker.models import Attempt, Event, Task
+from worker.questions import Question
 from worker.signs import AlreadyRunning, hold, is_locked
 from worker.tasks import Queue
 
@@ -62,19 +65,37 @@ def clear_up(marker: str) -> None:
         action.recover(models.output_dir(), marker)
 
 
-def ring_forgotten(queue: Queue, now: Callable[[], datetime]) -> None:
+def ring_forgotten(queue: Queue, steady: Callable[[], datetime]) -> None:
     """Ring again for tasks whose ring was lost between a row's commit and its message."""
     if not queue.is_empty():
         return
-    for task in lanes.could_start(now() - FORGOTTEN, RING_BATCH):
+    for task in lanes.could_start(steady() - FORGOTTEN, RING_BATCH):
         queue.ring(task.id)
 
 
 def forget(before: datetime) -> None:
     """Delete what ended, and what came, before *before*, in small batches: nobody waits for a long one."""
-    more = True
-    while more:
-        paths, more = moves.forget(before, FORGET_BATCH)
-        for path in paths:
-            path.unlink(missing_ok=True)
+    while _forget_some(before, FORGET_BATCH):
+        pass
     fetches.forget(before)
+
+
+def _forget_some(before: datetime, limit: int) -> bool:
+    """Delete up to *limit* tasks that ended before *before*, with their attempts and what they printed,
+    and as many events. Returns whether there may be more to delete."""
+    # What the relay does not know must not be forgotten.
+    is_old = (Task.completed_at < before) & (Task.reported_rev >= Task.rev)
+    # All in one: a task that is run again meanwhile is not old any more.
+    with moves.together():
+        old = list(Task.select().where(is_old).limit(limit))
+        for path in (models.output_path(one, number) for one in old for number in range(1, one.attempt + 1)):
+            # First: once its row is gone, a new task may get the number that names the file.
+            with suppress(OSError):
+                path.unlink()
+        ids = [task.id for task in old]
+        events = [one.id for one in Event.select(Event.id).where(Event.received_at < before).limit(limit)]
+        Task.delete().where(Task.id.in_(ids)).execute()
+        Attempt.delete().where(Attempt.task_id.in_(ids)).execute()
+        Question.delete().where(Question.task_id.in_(ids)).execute()
+        Event.delete().where(Event.id.in_(events)).execute()
+    return bool(ids or events)

@@ -9,15 +9,13 @@ of a secret (HELD_CHARS at most, or the longest known secret) waits for what fol
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from heapq import heapify, heappop, heapreplace
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from relay.env import parse_keys
-from worker.secret_shapes import BEGINNING, BEHIND_CHARS, HELD_CHARS, SECRETS
+from worker.secret_shapes import BEGINNING, BEHIND_CHARS, HELD_CHARS, SECRETS, forms
 
 WORD = "[redacted]"
 """Stands where a secret stood. What says which kind it was (`ghp_`, `API_KEY=`) stays before it."""
@@ -54,25 +52,13 @@ def _keys(setting: str) -> set[str]:
         return {setting.strip()}  # no process of ours starts with it, and yet it may be a secret
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """*secret* as it may be printed: as it is, in a URL, and inside longer base64."""
-    # Bytes that are no UTF-8 are replaced in output, too.
-    yield from (secret, quote(secret, safe="", errors="replace"), quote_plus(secret, errors="replace"))
-    raw = secret.encode("utf-8", "replace")
-    # In base64 it reads differently by what stands before it; what depends on the neighbours is left.
-    for before, foreign in ((0, 0), (1, 2), (2, 3)):
-        own = (before + len(raw)) * 8 // 6
-        code = b64encode(bytes(before) + raw).decode()[foreign:own]
-        yield from (code, code.translate(str.maketrans("+/", "-_")))
-
-
 class Redactor:
     """Takes known *secrets* and everything that has the shape of a secret out of texts."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         """Secrets outside MIN_SECRET_CHARS to MAX_SECRET_CHARS are left to their shapes."""
         known = {one for one in secrets if MIN_SECRET_CHARS <= len(one) <= MAX_SECRET_CHARS}
-        self._needles = _Needles({form for one in known for form in _forms(one)})
+        self._needles = _Needles({form for one in known for form in forms(one)})
 
     def clean(self, text: str) -> str:
         """*text* without secrets, in linear time."""

@@ -172,7 +172,7 @@ def _bundles(tasks: Iterable[models.Task]) -> Iterator[_Bundle]:
     bundle: _Bundle = []
     size = 0
     for task in tasks:
-        report = report_of(task).model_dump_json().encode()
+        report = _report_of(task).model_dump_json().encode()
         if bundle and size + len(report) > _BUNDLE_BYTES:
             yield bundle
             bundle, size = [], 0
@@ -180,6 +180,16 @@ def _bundles(tasks: Iterable[models.Task]) -> Iterator[_Bundle]:
         size += len(report)
     if bundle:
         yield bundle
+
+
+def _report_of(task: models.Task) -> Report:
+    try:
+        return report_of(task)
+    except Exception:
+        # One row that cannot be told must not hold up all others: say at least how it stands.
+        log.exception("What task %s printed cannot be reported.", task.id)
+        bare = {name: getattr(task, name) for name in ("rev", "attempt", "status", "reason")}
+        return Report.model_validate({"task_id": task.id, **bare})
 
 
 def report_of(task: models.Task) -> Report:
@@ -216,7 +226,8 @@ def _tail(path: Path) -> tuple[str, bool]:
             size = log_file.seek(0, 2)
             log_file.seek(max(0, size - _TAIL_BYTES))
             raw = log_file.read(_TAIL_BYTES)
-    except FileNotFoundError:
+    except OSError:
+        # Not there yet, or its disk has gone: how it ended can be told without.
         return "", False
     # A cut may fall inside a character.
     text = raw.decode("utf-8", "replace")

@@ -86,7 +86,8 @@ class Runner:
         if task is None or task.status != Status.PENDING:
             return None
         verdict = self._judge(task)
-        if verdict.approval and task.approved is None:
+        # What is too late is not asked about: the claim ends it.
+        if verdict.approval and task.approved is None and task.expires_at > self._steady():
             until = self._steady() + timedelta(seconds=verdict.expire_s)
             moves.ask_approval(task, until, **verdict.columns())
         elif claimed := moves.claim(task.id, self._marker, self._now(), self._steady()):

@@ -6,10 +6,14 @@ or a name and a value that stand as in a file of settings, a header or a URL, no
 
 from __future__ import annotations
 
+import html
+import json
 import re
-from collections.abc import Callable, Iterable
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
+from urllib.parse import quote, quote_plus
 
 
 class _Part(NamedTuple):
@@ -191,3 +195,26 @@ HELD_CHARS = max(1 + sum(part.most for part in shape.parts) for shape in _SHAPES
 """A BEGINNING is not longer."""
 BEHIND_CHARS = 48
 """So far back a shape looks."""
+
+
+_SAFE = ("", "/", "!'()*")  # ours, quote's own, and that of encodeURIComponent
+_PERCENT = re.compile("%[0-9A-F]{2}")
+
+
+def forms(secret: str) -> Iterator[str]:
+    """*secret* as it may be printed: as it is, in JSON, HTML or a URL, and inside longer base64."""
+    yield from (secret, html.escape(secret), html.escape(secret, quote=False))
+    for in_json in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        yield from (in_json, in_json.replace("/", "\\/"))
+    # Bytes that are no UTF-8 are replaced in output, too.
+    for in_url in (
+        *(quote(secret, safe, errors="replace") for safe in _SAFE),
+        quote_plus(secret, errors="replace"),
+    ):
+        yield from (in_url, _PERCENT.sub(lambda found: found[0].lower(), in_url))
+    raw = secret.encode("utf-8", "replace")
+    # In base64 it reads differently by what stands before it; what depends on the neighbours is left.
+    for before, foreign in ((0, 0), (1, 2), (2, 3)):
+        own = (before + len(raw)) * 8 // 6
+        code = b64encode(bytes(before) + raw).decode()[foreign:own]
+        yield from (code, code.translate(str.maketrans("+/", "-_")))

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import select
+import signal
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -72,6 +73,9 @@ class Queue:
             graceful_signal="TERM",
             shutdown_timeout=STOP_S,
         )
+        # A terminal that was closed ends it in order, like SIGTERM. Huey would begin anew in this process,
+        # which the guardian takes for a dead worker's.
+        consumer._signal_actions[signal.SIGHUP] = consumer._signal_actions[signal.SIGTERM]  # noqa: SLF001
         consumer.run()
 
     def _answer(self, task_id: str) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from worker.admission import admit
+from worker.actions.shell import Shell
+from worker.admission import FAULT, admit, judge
 from worker.policy import Policy, Project, Rejected
+from worker.policy_file import PolicyFile
 
 
 def test_what_may_run_comes_with_its_place(rules: Policy, project: Path) -> None:
@@ -42,6 +44,18 @@ def test_the_policy_of_the_project_decides(
     else:
         with pytest.raises(Rejected, match="Project garden does not allow"):
             admit(policy, "phone", action_type, params)
+
+
+def test_a_command_that_its_action_cannot_judge_is_refused_and_does_not_come_again(
+    policy_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def scope(_: object) -> str:
+        raise KeyError("a fault in an action")
+
+    monkeypatch.setattr(Shell, "scope", property(scope))
+    verdict = judge(PolicyFile(policy_path), "phone", "shell", {"command": "ls"}, 0, 0)
+    assert verdict.refusal == FAULT
+    assert "a fault in an action" in caplog.text
 
 
 def test_the_innermost_project_decides_for_an_absolute_directory(project: Path) -> None:

@@ -197,6 +197,17 @@ def test_what_grew_old_in_the_queue_is_asked_about_when_it_would_start(
     assert get().status == "completed"
 
 
+def test_what_came_too_late_is_over_and_not_asked_about(
+    careful: Path, desk: Inbox, runner: Runner, clock: Clock
+) -> None:
+    careful.write_text(careful.read_text().replace('["shell.full"]', "[]"))
+    asked = Command(task_id="t", action_type="shell", params={"command": "ls"}, ttl=60)
+    door.ask(desk, asked, expires_in=60)
+    clock.now += 15 * MINUTE  # So late that it would be asked about, were it not over.
+    runner.run("t")
+    assert (get().status, get().reason) == ("failed", "expired")
+
+
 def test_a_yes_is_not_good_for_longer_than_the_question_was(
     careful: Path, desk: Inbox, runner: Runner, clock: Clock, tmp_path: Path
 ) -> None:

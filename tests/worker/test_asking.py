@@ -10,7 +10,7 @@ import pytest
 
 from relay.protocol import Status
 from tests.worker.conftest import NOW
-from worker import asking, models, moves, questions
+from worker import asking, models, moves, questions, recovery
 from worker.actions.base import Answer, Question, Request
 from worker.asking import Asker
 from worker.inbox import CannotApprove, Inbox
@@ -205,5 +205,5 @@ def test_questions_are_forgotten_with_their_task(ask: Callable[..., Question], t
     ended = moves.finish(task, Status.COMPLETED, NOW)
     assert ended is not None
     moves.mark_reported([("t", ended.rev)])
-    moves.forget(NOW + timedelta(days=1), 10)
+    recovery.forget(NOW + timedelta(days=1))
     assert questions.Question.select().count() == 0

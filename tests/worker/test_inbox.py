@@ -294,6 +294,21 @@ def test_ids_and_texts_of_every_kind_arrive_as_they_were(accept: Accept) -> None
         assert json.loads(task.input_data) == {"command": text}
 
 
+def test_a_relay_that_asks_for_what_has_ended_here_hears_how_it_ended(inbox: Inbox) -> None:
+    ask(inbox, Command(task_id="t1", action_type="shell", params={"command": "ls"}))
+    running = moves.claim("t1", "me", NOW)
+    assert running is not None
+    ended = moves.finish(running, Status.COMPLETED, NOW)
+    assert ended is not None
+    moves.mark_reported([("t1", ended.rev)])
+    assert models.unreported(5) == []
+    # Its disk was lost, or it has forgotten the task long before we do.
+    ask(inbox, Command(task_id="t1", action_type="shell", params={"command": "ls"}))
+    assert [(task.id, task.status, task.rev) for task in models.unreported(5)] == [
+        ("t1", "completed", ended.rev)
+    ]
+
+
 def test_the_digest_does_not_depend_on_how_long_the_caller_listened(inbox: Inbox) -> None:
     def once(**more: Any) -> Task:
         asked = Command(task_id="t1", action_type="shell", params={"command": "ls"}, **more)

@@ -93,7 +93,7 @@ def test_what_was_accepted_before_and_during_its_life_is_run(
     assert worker.wait(10) == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_stop_ends_within_five_seconds_with_every_program_and_says_so(
     machine: Inbox, start: Callable[..., subprocess.Popen[str]], tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -106,6 +106,18 @@ def test_a_stop_ends_within_five_seconds_with_every_program_and_says_so(
     assert time.monotonic() - begun < 5, "honcho kills after five seconds"
     assert not is_alive(pid)
     assert state("deaf") == ("failed", "interrupted")
+
+
+def test_a_worker_whose_starter_ignored_the_end_of_children_works(
+    machine: Inbox, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # It is inherited.
+    try:
+        start()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    accept(machine, "seven", "exit 7")
+    wait_until(lambda: state("seven") == ("failed", "exit_status"), "its exit status is known")
 
 
 def test_after_a_kill_the_program_ends_at_once_and_the_next_worker_says_so(

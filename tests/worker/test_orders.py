@@ -12,7 +12,7 @@ import pytest
 from relay.protocol import Status, Webhook
 from tests.door import hand_in, webhook
 from tests.worker.conftest import NOW
-from worker import clock, models, moves
+from worker import clock, models, moves, recovery
 from worker.inbox import Inbox, Unacceptable
 from worker.models import Task
 
@@ -44,6 +44,17 @@ def test_a_running_task_is_asked_to_stop_and_ended_by_its_worker(inbox: Inbox, a
     hand_in(inbox, order("task_cancel", task_id="t1", attempt=1))
     assert status("t1") == ("running", 1)
     assert models.is_stop_asked(running)
+
+
+def test_an_order_that_changes_nothing_is_answered_with_how_it_stands(inbox: Inbox, add: Add) -> None:
+    ended = moves.cancel(add("t1"), NOW)
+    assert ended is not None
+    moves.mark_reported([("t1", ended.rev)])
+    hand_in(inbox, order("task_cancel", task_id="t1", attempt=1))
+    assert [task.rev for task in models.unreported(5)] == [ended.rev]
+    add("t2", reported_rev=moves.UNTOLD)
+    hand_in(inbox, order("task_cancel", task_id="t2", attempt=9))
+    assert [task.id for task in models.unreported(5)] == ["t1"], "of what was asked for here it knows nothing"
 
 
 def test_an_order_for_another_attempt_changes_nothing(inbox: Inbox, add: Add) -> None:
@@ -144,8 +155,9 @@ def test_only_what_is_old_ended_and_told_is_forgotten(add: Add) -> None:
         assert ended is not None
         if name != "untold":
             moves.mark_reported([(name, ended.rev)])
-    paths, more = moves.forget(NOW - timedelta(days=30), 10)
-    assert more
-    assert [path.name for path in paths] == ["1-1.log"]
-    assert moves.forget(NOW - timedelta(days=30), 10) == ([], False)
+    models.output_dir().mkdir()
+    for name in ("1-1.log", "2-1.log"):
+        (models.output_dir() / name).write_text("printed")
+    recovery.forget(NOW - timedelta(days=30))
+    assert [path.name for path in models.output_dir().iterdir()] == ["2-1.log"]
     assert sorted(task.id for task in Task.select()) == ["new", "untold", "waits"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.chain import ROOT, is_alive, wait_until
-from worker import descendants, marks, process
+from worker import descendants, marks, output, process
 from worker.environment import environment
 from worker.manners import Manners
 from worker.process import CannotStart, Completed, Ending, run
@@ -233,9 +234,30 @@ def test_a_lot_of_output_before_the_end_arrives_whole(tmp_path: Path) -> None:
     assert "200000 characters left out" in done.stderr
 
 
-def test_when_the_log_cannot_be_written_nothing_is_left_running(tmp_path: Path, leftovers: Left) -> None:
-    with pytest.raises(OSError, match="No space"):
-        sh(tmp_path, "echo $$; sleep 300", log=Path("/dev/full"))
+def test_when_the_log_cannot_be_written_the_program_goes_on_and_the_record_says_so(tmp_path: Path) -> None:
+    done = sh(tmp_path, "echo one; echo two >&2; sleep 0.2; echo three", log=Path("/dev/full"))
+    assert (done.ending, done.returncode, done.stderr) == (Ending.EXITED, 0, "two\n")
+    assert done.stdout.startswith("one\nthree\n\n[The log of this is not whole: ")
+    assert "No space left" in done.stdout
+
+
+def test_a_disk_that_takes_less_than_it_is_given_gets_the_rest_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, text: write(file, bytes(text)[:3]))
+    with output.open_log(tmp_path / "log") as sink:
+        output.write_all(sink, "half a \ud83d, and äöü")
+    assert (tmp_path / "log").read_text() == "half a ?, and äöü"
+
+
+def broken(_: str) -> str:
+    raise RuntimeError("A fault of ours")
+
+
+def test_whatever_goes_wrong_nothing_is_left_running(tmp_path: Path, leftovers: Left) -> None:
+    with pytest.raises(RuntimeError):
+        sh(tmp_path, "echo $$; sleep 300", manners=Manners(translate=broken))
     assert leftovers(MARKER) == []
 
 
@@ -243,15 +265,40 @@ def test_not_even_when_the_program_itself_has_ended_already(
     tmp_path: Path, leftovers: Left, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "DRAIN_S", 10.0)
-    with pytest.raises(OSError, match="No space"):
-        sh(tmp_path, "sleep 300 & sleep 0.2; echo hi", log=Path("/dev/full"))
-    with pytest.raises(OSError, match="No space"):
-        begin(
-            tmp_path,
-            ["/bin/sh", "-c", "setsid sh -c 'sleep 0.5; echo late; exec sleep 300' & "],
-            log=Path("/dev/full"),
-        )
+    manners = Manners(translate=broken)
+    with pytest.raises(RuntimeError):
+        sh(tmp_path, "sleep 300 & sleep 0.2; echo hi", manners=manners)
+    with pytest.raises(RuntimeError):
+        sh(tmp_path, "setsid sh -c 'sleep 0.5; echo late; exec sleep 300' & ", manners=manners)
     assert leftovers(MARKER) == []
+
+
+def test_without_a_file_descriptor_to_look_with_the_group_is_killed_and_the_rest_found_later(
+    tmp_path: Path, leftovers: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, left = os.scandir, [OSError(errno.EMFILE, "Too many open files")] * 3
+
+    def scandir(path: str) -> Any:
+        if left:
+            raise left.pop()
+        return scan(path)
+
+    monkeypatch.setattr(marks.os, "scandir", scandir)
+    done = sh(tmp_path, "setsid sleep 300 & sleep 300", timeout=0.3)
+    assert done.ending is Ending.TIMED_OUT
+    assert not left
+    assert leftovers(MARKER) == []
+
+
+def test_that_nothing_can_be_started_now_is_not_the_programs_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(process.subprocess, "Popen", full)
+    with pytest.raises(BlockingIOError):
+        sh(tmp_path, "true")
 
 
 def test_a_folder_for_the_log_that_is_not_there_starts_nothing(tmp_path: Path) -> None:

@@ -32,6 +32,14 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_project_that_cannot_even_be_looked_for_stops_no_other(home: Path) -> None:
+    api, far = Project(path=str(home / "api")), Project(path="/" + "x" * 300)
+    policy = Policy(version=1, projects={"far": far, "api": api})
+    assert place(policy, home, None, "HOME/api/src") == "api:src"
+    with pytest.raises(Rejected, match="is not there"):
+        resolve(policy, "far", None)
+
+
 @pytest.fixture
 def policy(home: Path) -> Policy:
     return Policy(

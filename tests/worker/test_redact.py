@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 import string
 import time
 from base64 import b64encode, urlsafe_b64encode
@@ -214,6 +217,31 @@ def test_a_known_secret_is_found_as_it_is_and_in_a_url() -> None:
         )
         == f"is {WORD}."
     )
+
+
+def small_percent(text: str) -> str:
+    return re.sub("%..", lambda found: found[0].lower(), quote(text, safe=""))
+
+
+@pytest.mark.parametrize(
+    "print_it",
+    [
+        json.dumps,
+        lambda text: json.dumps(text, ensure_ascii=False),
+        lambda text: json.dumps(text).replace("/", "\\/"),
+        quote,
+        lambda text: quote(text, safe="!'()*"),
+        small_percent,
+        html.escape,
+        repr,
+    ],
+)
+def test_a_known_secret_is_found_as_programs_write_it(print_it: Callable[[str], str]) -> None:
+    secret = 'k"ey/with=<&>/ünd/moré+of it'
+    shown = Redactor([secret]).clean(print_it(secret))
+    assert WORD in shown
+    assert "moré" not in shown
+    assert "mor%" not in shown
 
 
 def test_a_known_secret_goes_before_the_shape_around_it() -> None:

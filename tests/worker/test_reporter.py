@@ -293,6 +293,24 @@ def ended(add: Add, log: bytes, **values: Any) -> Task:
     return found
 
 
+def test_a_log_that_cannot_be_read_holds_up_no_report(sender: Reporter, relay: Relay, add: Add) -> None:
+    for name in ("one", "two"):
+        add(name)
+    models.output_path(add("three")).mkdir(parents=True)  # Whatever opening it answers.
+    sender._send_all()
+    assert unreported() == []
+
+
+def test_a_row_that_cannot_be_told_is_told_in_short(
+    sender: Reporter, relay: Relay, add: Add, caplog: pytest.LogCaptureFixture
+) -> None:
+    add("odd", output_data="no JSON")
+    add("good")
+    sender._send_all()
+    assert unreported() == []
+    assert "What task odd printed cannot be reported" in caplog.text
+
+
 def test_a_report_is_the_row_and_the_end_of_the_log(add: Add) -> None:
     task = ended(
         add, b"line\n" * 10, reason="exit_status", error="It ended with exit status 1",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +18,7 @@ from worker import process
 from worker.actions.said import ended_with, in_seconds, said
 from worker.environment import environment
 from worker.manners import MAX_OUTPUT_BYTES, ORDINARY, Manners
-from worker.output import open_log
+from worker.output import open_log, write_all
 from worker.policy import Policy
 from worker.process import Completed, Ending
 from worker.redact import Redactor
@@ -114,9 +114,10 @@ class Job:
         )
 
     def note(self, line: str) -> None:
-        """Add a line of our own to what the attempt printed."""
-        with open_log(self.log) as sink:
-            os.write(sink, f"{self.redactor.clean(line) if self.redactor else line}\n".encode())
+        """Add a line of our own to what the attempt printed. That it cannot be written now is no reason to
+        lose what was done."""
+        with suppress(OSError), open_log(self.log) as sink:
+            write_all(sink, f"{self.redactor.clean(line) if self.redactor else line}\n")
 
 
 class Action(BaseModel):

@@ -71,7 +71,7 @@ def test_each_mode_is_a_scope_of_its_own() -> None:
         {"prompt": "x", "model": "-x"}, {"prompt": "x", "model": "a b"}, {"prompt": "x", "model": "a\n"},
         {"prompt": "x", "model": "é"}, {"prompt": "x", "max_turns": 0}, {"prompt": "x", "max_budget_usd": -1},
         {"prompt": "x", "max_budget_usd": 0}, {"prompt": "x", "isolation": "docker"},
-        {"prompt": "x", "dangerously": True}, {"prompt": "x", "timeout": 7_201},
+        {"prompt": "x", "dangerously": True}, {"prompt": "x", "timeout": 86_401},
         {"prompt": "x", "session": "--help"}, {"prompt": "x", "session": "a\n"},
         {"prompt": "x", "fork": True}, {"prompt": "x", "flags": ["-p"]},
         {"prompt": "x", "session": "4033a5b0-1111-4111-8111-11111111111"},
@@ -605,7 +605,7 @@ class Parrot:
         words = f"say {ask.prompt}\n"
         return agent.Call((str(program),), words.encode(), {}, ((signal.SIGINT, 1.0),))
 
-    def parse(self, line: str, directory: str) -> list[agent.Event]:
+    def parse(self, line: str, directory: str, clean: agent.Clean) -> list[agent.Event]:
         return [agent.Event(agent.Kind.TEXT, line.removeprefix("say "))]
 
     def outcome(self, ended: agent.Ended) -> agent.Verdict:

@@ -13,13 +13,18 @@ from relay.protocol import Reason
 from worker.actions.claude_code.agent import Ask, Ended, Kind
 from worker.actions.claude_code.outcome import judge
 from worker.actions.claude_code.stream import LINE_CHARS, parse
+from worker.redact import Redactor
 
 HERE = "/home/a/project"
 ASK = Ask("Do it", "review", "11111111-1111-4111-8111-111111111111")
 
 
+def same(value: Any) -> Any:
+    return value
+
+
 def lines(**event: Any) -> list[tuple[Kind, str]]:
-    return [(one.kind, one.text) for one in parse(json.dumps(event), HERE)]
+    return [(one.kind, one.text) for one in parse(json.dumps(event), HERE, same)]
 
 
 def assistant(*blocks: dict[str, Any], **more: Any) -> list[tuple[Kind, str]]:
@@ -86,6 +91,7 @@ def test_what_an_assistant_of_the_assistant_does_is_marked() -> None:
             }
         ),
         HERE,
+        same,
     )
     assert event.is_nested
 
@@ -110,7 +116,7 @@ json_values = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["type", "subtype", "message", "result", "errors"]), json_values))
 def test_no_line_is_too_strange(event: dict[str, Any]) -> None:
-    for one in parse(json.dumps(event), HERE):
+    for one in parse(json.dumps(event), HERE, same):
         assert one.kind is Kind.TEXT or ("\n" not in one.text and len(one.text) <= LINE_CHARS)
         if one.kind is Kind.RESULT:
             verdict = judge(Ended(ASK, [one.data], [], "", 0, ""))
@@ -119,8 +125,30 @@ def test_no_line_is_too_strange(event: dict[str, Any]) -> None:
 
 @given(st.text())
 def test_no_text_is_too_strange(line: str) -> None:
-    parse(line, HERE)
-    parse("{" + line, HERE)
+    parse(line, HERE, same)
+    parse("{" + line, HERE, same)
+
+
+SECRET = "a-secret-that-this-machine-knows-well"
+CLEAN = Redactor([SECRET]).clean_json
+
+
+@pytest.mark.parametrize("before", range(0, 180, 7))
+def test_no_part_of_a_secret_is_left_where_a_line_is_cut(before: int) -> None:
+    use = {"type": "tool_use", "name": "Bash", "input": {"command": "x" * before + SECRET}}
+    (step,) = parse(json.dumps({"type": "assistant", "message": {"content": [use]}}), HERE, CLEAN)
+    request = {"subtype": "can_use_tool", "tool_name": "Bash", "input": use["input"]}
+    asks = {"type": "control_request", "request_id": "1", "request": request}
+    (asked,) = parse(json.dumps(asks), HERE, CLEAN)
+    assert asked.kind is Kind.ASKS
+    for shown in (step.text, asked.text):
+        assert SECRET[:4] not in shown
+    assert asked.data["params"] == use["input"], "what is asked stays what it is"
+
+
+def test_a_number_without_end_is_none() -> None:
+    retry = {"type": "system", "subtype": "api_retry", "retry_delay_ms": 10**400}
+    assert "in 0.0 s" in lines(**retry)[0][1]
 
 
 SUCCESS = {"subtype": "success", "is_error": False, "result": "Done.", "num_turns": 2}

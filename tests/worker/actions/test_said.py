@@ -76,6 +76,14 @@ def test_any_output_gives_a_short_line_or_none(stdout: str, stderr: str, failed:
     assert told is None or 0 < len(told) <= 200
 
 
+@pytest.mark.parametrize(
+    "item", ["1 passed, ", "1 1, ", "=", "Ran 1 test in \n", "Tests: 1 passed", " 1 passing "]
+)
+def test_no_line_takes_longer_to_understand_the_longer_it_is(item: str) -> None:
+    # It holds the interpreter, and so the whole worker; with two ways to read an item this never ends.
+    said(item * 700, item * 700, failed=True)
+
+
 def test_a_hostile_megabyte_is_no_trouble() -> None:
     for text in ("1 a, " * 200_000, "=" * 1_000_000, "Tests: " + "1 " * 500_000, "\n" * 1_000_000):
         said(text, text, failed=True)

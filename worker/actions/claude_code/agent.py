@@ -7,7 +7,7 @@ hands it to `work.perform`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -20,6 +20,10 @@ from worker.manners import Farewell
 Mode = Literal["review", "plan", "ask", "edit", "full"]
 CHANGES: frozenset[Mode] = frozenset({"ask", "edit", "full"})
 """The modes in which files may change."""
+
+
+Clean = Callable[[Any], Any]  # Any: JSON
+"""Takes secrets out of every text in a JSON value."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +129,9 @@ class Agent(Protocol):
     def command(self, program: Path, ask: Ask, notes: Path | None) -> Call:
         """How to start it. *notes*: a file with text that the repository has for assistants."""
 
-    def parse(self, line: str, directory: str) -> Iterable[Event]:
-        """What a line of its stdout tells; nothing when it is not understood. Never raises."""
+    def parse(self, line: str, directory: str, clean: Clean) -> Iterable[Event]:
+        """What a line of its stdout tells; nothing when it is not understood. Never raises. What people
+        read goes through *clean* before it is cut."""
 
     def reply(self, asked: Event, refusal: str | None) -> bytes:
         """What its stdin gets for an ASKS: do exactly that, or, with a *refusal*, why not. Asked for

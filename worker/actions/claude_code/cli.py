@@ -15,7 +15,7 @@ from pathlib import Path
 
 from worker.actions.base import Job
 from worker.actions.claude_code import outcome, stream
-from worker.actions.claude_code.agent import Ask, Call, Ended, Event, Mode, Verdict
+from worker.actions.claude_code.agent import Ask, Call, Clean, Ended, Event, Mode, Verdict
 from worker.environment import environment as of_every_program
 from worker.manners import Farewell
 from worker.policy import Rejected
@@ -108,8 +108,8 @@ class Claude:
         env = environment(os.environ, is_trusted=ask.is_trusted)
         return Call(tuple(argv), _message(ask.prompt), env, FAREWELL, is_dialogue=ask.mode == "ask")
 
-    def parse(self, line: str, directory: str) -> Iterable[Event]:
-        return stream.parse(line, directory)
+    def parse(self, line: str, directory: str, clean: Clean) -> Iterable[Event]:
+        return stream.parse(line, directory, clean)
 
     def reply(self, asked: Event, refusal: str | None) -> bytes:
         """With the very input that was asked for: what it is allowed is what was shown."""

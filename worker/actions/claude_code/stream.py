@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from worker.actions.claude_code.agent import Event, Kind
+from worker.actions.claude_code.agent import Clean, Event, Kind
 
 LINE_CHARS = 160
 """A step is one line, and no longer than this."""
@@ -27,8 +28,9 @@ _TELLING = (
 _NO_SUCH_TOOL = re.compile(r"No such tool available: (\w+)")
 
 
-def parse(line: str, directory: str) -> list[Event]:
-    """The events in one line of stdout; paths below *directory* are shown relative to it."""
+def parse(line: str, directory: str, clean: Clean) -> list[Event]:
+    """The events in one line of stdout; paths below *directory* are shown relative to it. What people read
+    goes through *clean* before it is cut: of a secret that was cut nobody recognises the rest."""
     if not line.startswith("{"):
         return []
     try:
@@ -36,9 +38,12 @@ def parse(line: str, directory: str) -> list[Event]:
     # Deep nesting is a RecursionError.
     except (ValueError, RecursionError):
         return []
-    nested = bool(event.get("parent_tool_use_id"))
+    if event.get("type") == "control_request":
+        # What is asked must stay exactly what it is; only what is shown of it is cleaned.
+        return list(_asks(event, directory, clean))
+    event = clean(event)
     return [
-        Event(kind, text, nested, data)
+        Event(kind, text, _is_nested(event), data)
         for kind, text, data in _READERS.get(_text(event.get("type")), _nothing)(event, directory)
     ]
 
@@ -131,13 +136,13 @@ def _result(event: Mapping[str, Any], directory: str) -> _Found:
     yield Kind.RESULT, "", data
 
 
-def _asks(event: Mapping[str, Any], directory: str) -> _Found:
+def _asks(event: Mapping[str, Any], directory: str, clean: Clean) -> Iterator[Event]:
     request = _mapping(event.get("request"))
     if request.get("subtype") == "can_use_tool":
         tool, params = _text(request.get("tool_name")), _mapping(request.get("input"))
-        why = one_line(_text(request.get("decision_reason")))
+        why = one_line(clean(_text(request.get("decision_reason"))))
         data = {"id": event.get("request_id"), "tool": tool, "params": params, "why": why}
-        yield Kind.ASKS, brief(tool, params, directory), data
+        yield Event(Kind.ASKS, brief(tool, clean(params), directory), _is_nested(event), data)
 
 
 def _withdraws(event: Mapping[str, Any], directory: str) -> _Found:  # noqa: ARG001 - one of the readers
@@ -146,8 +151,12 @@ def _withdraws(event: Mapping[str, Any], directory: str) -> _Found:  # noqa: ARG
 
 _READERS = {
     "assistant": _assistant, "user": _user, "system": _system, "result": _result,
-    "control_request": _asks, "control_cancel_request": _withdraws,
+    "control_cancel_request": _withdraws,
 }  # fmt: skip
+
+
+def _is_nested(event: Mapping[str, Any]) -> bool:
+    return bool(event.get("parent_tool_use_id"))
 
 
 def _blocks(event: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -173,4 +182,6 @@ def _text(value: object) -> str:
 
 
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+    with suppress(OverflowError):
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+    return 0.0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from worker.actions.base import Job
-from worker.actions.claude_code.agent import Agent, Event, Kind
+from worker.actions.claude_code.agent import Agent, Clean, Event, Kind
 from worker.actions.claude_code.requests import Requests
 from worker.manners import Dialogue
 
@@ -42,6 +42,7 @@ class Watch:
         self._job = job
         self._requests = Requests(agent, job, dialogue) if dialogue else None
         self._begun = begun
+        self._clean: Clean = job.redactor.clean_json if job.redactor else lambda value: value
         self._now = now
         self._heard_at = now()
         self._told_s = 0.0
@@ -57,7 +58,7 @@ class Watch:
     def hear(self, line: str) -> str:
         """A line of its stdout; what the log says instead."""
         self._heard_at, self._told_s = self._now(), 0.0
-        return "".join(map(self._take, self._agent.parse(line, str(self._job.directory))))
+        return "".join(map(self._take, self._agent.parse(line, str(self._job.directory), self._clean)))
 
     def stop(self) -> bool:
         """Whether it must end now, because somebody wants that or because it lingers."""
