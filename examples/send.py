@@ -25,7 +25,10 @@ from pathlib import Path
 def main() -> int:
     """Post, print, and end with 0 when the relay took it."""
     arguments = read_arguments()
-    body = arguments.payload.read_bytes()
+    try:
+        body = arguments.payload.read_bytes()
+    except OSError as problem:
+        sys.exit(f"{arguments.payload} cannot be read ({problem.strerror}); look in {Path(__file__).parent}")
     # RELAY_SERVER_URL may also be written as the listener's address: wss://relay.example/ws
     relay = re.sub("^ws", "http", arguments.relay).rstrip("/").removesuffix("/ws")
     url = f"{relay}/webhook?wait={arguments.wait}"

@@ -14,6 +14,10 @@ MAX_SCHEMA_CHARS = 20_000
 """Of the parameters of one action: every assistant reads all of it."""
 
 
+Mode = Literal["review", "plan", "ask", "edit", "full"]
+"""How Claude Code may be used, the least first."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -28,7 +32,7 @@ class AnnouncedProject(_Frozen):
     shell: Literal["off", "named", "full"]
     commands: dict[Name, list[str]] = Field(default_factory=dict, max_length=200)
     """The commands that may be called by name, each with the names of its holes."""
-    claude: list[Literal["review", "plan", "ask", "edit", "full"]]
+    claude: list[Mode]
     allow: list[Annotated[str, Field(max_length=100)]] = Field(default_factory=list, max_length=100)
     """Scopes of actions that its owner added."""
 

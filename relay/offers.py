@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, get_args
 
-from relay.announced import AnnouncedAction, AnnouncedProject
+from relay.announced import AnnouncedAction, AnnouncedProject, Mode
 from relay.errors import Code, Problem
 from relay.names import spoken_key
 from relay.projects import MachineProjects
@@ -16,7 +16,7 @@ May = Callable[[AnnouncedProject], bool]
 Schema = dict[str, Any]  # Any: JSON
 Narrow = Callable[[Schema, Sequence[AnnouncedProject]], None]
 """Changes a tool's schema by what these projects allow."""
-MODES = ("review", "plan", "ask", "edit", "full")
+MODES = get_args(Mode)
 
 
 class Offers:

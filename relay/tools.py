@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from relay import control, store, webhook
+from relay.announced import Mode
 from relay.errors import Code, Problem
 from relay.hub import Relay
 from relay.offers import May, Offers, name_commands, name_modes
@@ -132,7 +133,7 @@ class Toolbox:
             str, Field(min_length=1, max_length=200_000, description="The job, in the user's words.")
         ],
         mode: Annotated[
-            Literal["review", "plan", "ask", "edit", "full"],
+            Mode,
             Field(
                 description="review reads, plan proposes, ask lets the user allow each step in the viewer, "
                 "edit changes files, full may run anything."

@@ -67,6 +67,6 @@ def _one(task_id: str, attempt: str) -> Refused | None:
         return Refused(task_id, title, "It was run again already")
     try:
         desk().inbox.retry(task_id)
-    except CannotRetry as reason:
+    except (CannotRetry, KeyError) as reason:
         return Refused(task_id, title, str(reason))
     return None

@@ -41,7 +41,7 @@ def newest(
 def cards(seqs: Sequence[int]) -> list[models.Task]:
     """The tasks with these *seqs*, in this order, without what a list does not show: parameters,
     and of the result all but headline and exit status. A task that is gone is left out."""
-    rows = models.Task.run(f"{_LIGHT} WHERE seq IN ({models.marks(seqs)})", *seqs)
+    rows = models.Task.run(f"{_LIGHT} WHERE seq IN ({models.placeholders(seqs)})", *seqs)
     found = {task.seq: task for task in rows}
     return [found[seq] for seq in seqs if seq in found]
 

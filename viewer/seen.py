@@ -34,7 +34,7 @@ class Seen:
     def unseen(self, tasks: Iterable[models.Task]) -> set[str]:
         """The ids of those *tasks* that have ended and that nobody has looked at."""
         ended = {t.id: t.attempt for t in tasks if t.completed_at and t.completed_at >= self.since}
-        among = f"SELECT task_id, attempt FROM seen WHERE task_id IN ({models.marks(ended)})"  # noqa: S608 - our own words
+        among = f"SELECT task_id, attempt FROM seen WHERE task_id IN ({models.placeholders(ended)})"  # noqa: S608 - our own words
         found = self._own.connection.execute(among, list(ended))
         return {task_id for task_id, _ in ended.items() - set(found.fetchall())}
 

@@ -9,11 +9,11 @@ from datetime import datetime
 from peewee import BooleanField, TextField
 
 from relay.announced import Agent
-from worker.models import STORE_ERRORS, UTCField, _Table
+from worker.models import STORE_ERRORS, Table, UTCField
 from worker.moves import WRITING
 
 
-class Found(_Table):
+class Found(Table):
     """An assistant as it was found last."""
 
     name = TextField(primary_key=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from peewee import FloatField, TextField
 
-from worker.models import _Table
+from worker.models import Table
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -19,7 +19,7 @@ def wall_clock() -> datetime:
     return datetime.fromtimestamp(time.time(), UTC)
 
 
-class Boot(_Table):
+class Boot(Table):
     """What the wall clock said when the machine was started, once for each start of it."""
 
     id = TextField(primary_key=True)

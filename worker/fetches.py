@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from peewee import CompositeKey, IntegerField, TextField
 
 from relay.protocol import Fetched
-from worker.models import UTCField, _Table
+from worker.models import Table, UTCField
 from worker.moves import together
 
 
-class Fetch(_Table):
+class Fetch(Table):
     """The first time that the result of an attempt was given to somebody."""
 
     task_id = TextField()

@@ -89,11 +89,9 @@ class Inbox:
         return refusals
 
     def retry(self, task_id: str) -> models.Task:
-        """Run an ended task again, as its next attempt. Raises CannotRetry."""
-        task = models.get(task_id)
-        if task is None:
-            raise CannotRetry(f"There is no task {task_id!r}")
-        renewed = self._decide.renew(task)
+        """Run an ended task again, as its next attempt. Raises CannotRetry, or KeyError for a task that
+        is not there."""
+        renewed = self._decide.renew(_needed(task_id))
         self._queue.ring(task_id)
         return renewed
 

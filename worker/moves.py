@@ -19,7 +19,7 @@ from worker.models import (
     Event,
     Task,
     database,
-    marks,
+    placeholders,
     with_status,
 )
 from worker.questions import Question
@@ -44,7 +44,7 @@ def together() -> Iterator[None]:
 def insert(now: datetime, **values: Any) -> Task | None:  # Any: one value per column
     """Add a task; None when the id is taken."""
     row = {**DEFAULTS, "created_at": now, **values}
-    columns = f"{', '.join(row)}, rev) VALUES ({marks(row)}, {NEXT_REV}"
+    columns = f"{', '.join(row)}, rev) VALUES ({placeholders(row)}, {NEXT_REV}"
     return _only(f"INSERT INTO tasks ({columns}) ON CONFLICT DO NOTHING RETURNING *", *row.values())
 
 
@@ -125,7 +125,7 @@ def ask_stop(task: Task) -> bool:
 def ask(task: Task, **values: Any) -> int:
     """Write down what the running *task* asks; the question's number. *values* are its other columns."""
     row = {"task_id": task.id, "attempt": task.attempt, **values}
-    text = f"INSERT INTO questions ({', '.join(row)}) VALUES ({marks(row)}) RETURNING *"  # noqa: S608 - our own words
+    text = f"INSERT INTO questions ({', '.join(row)}) VALUES ({placeholders(row)}) RETURNING *"  # noqa: S608 - our own words
     with together():
         (question,) = Question.run(text, *row.values())
         touch(task)
@@ -219,7 +219,7 @@ def _move(task_id: str, target: Status, values: dict[str, Any], when: str, *fact
     """Move a task if that is legal and the SQL *when*, with *facts* for its `?`, holds."""
     legal = sources(target)
     changes = ", ".join(f"{name} = ?" for name in ("status", *values))
-    which = f"id = ? AND status IN ({marks(legal)}) AND {when}"
+    which = f"id = ? AND status IN ({placeholders(legal)}) AND {when}"
     text = f"UPDATE tasks SET {changes}, rev = {NEXT_REV} WHERE {which} RETURNING *"  # noqa: S608 - our own words
     return _only(text, target, *values.values(), task_id, *legal, *facts)
 

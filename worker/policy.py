@@ -4,12 +4,14 @@ change it; `worker.policy_file` reads it."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from relay.announced import Mode
 from relay.names import NAME, spoken_key
 from relay.protocol import MAX_TIMEOUT_S
 
@@ -29,6 +31,12 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_GIT = {"off": set(), "read": {"git.read"}, "write": {"git.read", "git.write", "git.approval"}}
+_SHELL = {"off": set(), "named": {"shell.named"}, "full": {"shell.named", "shell.full"}}
+SCOPES = frozenset(_GIT["write"] | _SHELL["full"] | {f"claude.{mode}" for mode in get_args(Mode)})
+"""All that there are, as `area.level`, besides those of added actions."""
+
+
 class Project(_Frozen):
     """A directory and what commands may do in it. What is not allowed here is not allowed."""
 
@@ -36,7 +44,7 @@ class Project(_Frozen):
     aliases: tuple[str, ...] = ()
     git: Literal["off", "read", "write"] = "read"
     shell: Literal["off", "named", "full"] = "off"
-    claude: tuple[Literal["review", "plan", "ask", "edit", "full"], ...] = ()
+    claude: tuple[Mode, ...] = ()
     claude_tools: tuple[str, ...] = ()
     """What a caller may let Claude Code use without asking, besides what its mode allows."""
     allow: tuple[str, ...] = ()
@@ -48,11 +56,8 @@ class Project(_Frozen):
 
     def scopes(self) -> set[str]:
         """Everything that is allowed, as `area.level`."""
-        git = {"off": set(), "read": {"git.read"}, "write": {"git.read", "git.write", "git.approval"}}
-        shell = {"off": set(), "named": {"shell.named"}, "full": {"shell.named", "shell.full"}}
-        return (
-            git[self.git] | shell[self.shell] | {f"claude.{mode}" for mode in self.claude} | set(self.allow)
-        )
+        claude = {f"claude.{mode}" for mode in self.claude}
+        return _GIT[self.git] | _SHELL[self.shell] | claude | set(self.allow)
 
 
 def _compiles(text: str) -> str:
@@ -154,6 +159,18 @@ class Policy(_Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _scopes_are_known(self) -> Self:
+        # A misspelt restriction must not quietly allow things. Those of added actions are not known here.
+        lists = [self.approval.require, *(one.allow for one in self.callers.values())]
+        lists += [one.allow for one in self.projects.values()]
+        for scope in {one for listed in lists for one in listed} - SCOPES:
+            meant = get_close_matches(scope, SCOPES, n=1, cutoff=0.75)
+            if meant or scope.partition(".")[0] in {one.partition(".")[0] for one in SCOPES}:
+                hint = f"did you mean {meant[0]}" if meant else f"there are {_listed(SCOPES)}"
+                raise ValueError(f"there is no scope {scope}; {hint}")
+        return self
+
     @cached_property
     def spoken(self) -> Mapping[str, list[str]]:
         """How projects may be called, as names are compared, and which ones are called so."""
@@ -187,7 +204,7 @@ def check(policy: Policy, project: str, scope: str, caller: str) -> None:
 _CHANGE = "Change it in policy.toml"
 
 
-def _listed(names: set[str] | tuple[str, ...]) -> str:
+def _listed(names: Collection[str]) -> str:
     return ", ".join(sorted(names)) or "nothing"
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from peewee import AutoField, IntegerField, TextField
 
 from relay.protocol import Status
-from worker.models import Task, UTCField, _Table
+from worker.models import Table, Task, UTCField
 
 
-class Question(_Table):
+class Question(Table):
     """One request of one attempt. It is open while `answer` is empty and that attempt runs."""
 
     id = AutoField()

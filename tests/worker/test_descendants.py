@@ -64,6 +64,15 @@ def test_nobody_is_left_of_a_program_that_ended_by_itself(tmp_path: Path, host: 
     assert done[2] < 4
 
 
+def test_whoever_puts_another_limit_in_place_of_the_tag_ends_as_well(tmp_path: Path, host: Host) -> None:
+    script = "prlimit --pid $$ --locks=unlimited:unlimited && echo so > bare;"
+    script += f" env -i /usr/bin/setsid /bin/sh -c 'sleep 30; : {tmp_path}' > /dev/null 2>&1 &"
+    done = answer(host(f"done = run(['/bin/sh', '-c', {script!r}])\nprint(json.dumps(done.returncode))"))
+    assert done == 0
+    assert (tmp_path / "bare").exists()
+    assert survivors(tmp_path) == []
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_nobody_is_left_of_a_program_that_is_stopped(tmp_path: Path, host: Host, family: str) -> None:
     argv = program(family, "stays", tmp_path)

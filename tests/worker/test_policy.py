@@ -236,6 +236,25 @@ def test_what_would_only_break_later_breaks_the_file(path: Path, text: str) -> N
     assert "nothing is allowed until" in refused(path)
 
 
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ('[approval]\nrequire = ["shel.full"]\n', "did you mean shell.full"),
+        ('[callers.phone]\nallow = ["git.raed"]\n', "did you mean git.read"),
+        ('[callers.phone]\nallow = ["git.everything"]\n', "there are claude.ask, "),
+        ('allow = ["claude.ful"]\n', "did you mean claude.full"),
+    ],
+)
+def test_a_scope_that_is_misspelt_allows_nothing(path: Path, more: str, why: str) -> None:
+    path.write_text(GOOD + more)
+    assert why in refused(path)
+
+
+def test_a_scope_of_an_action_that_somebody_added_is_taken_as_it_is(path: Path) -> None:
+    path.write_text(GOOD + 'allow = ["word.count", "dance"]\n[approval]\nrequire = ["dance"]\n')
+    assert "word.count" in PolicyFile(path).current().projects["garden"].scopes()
+
+
 def test_a_named_command_may_take_as_long_as_the_limits_say(path: Path) -> None:
     command = '[commands.test]\nargv = ["x"]\ntimeout_s = 9000\n'
     path.write_text(f"{GOOD}{command}[limits]\nmax_timeout_s = 9000\n")

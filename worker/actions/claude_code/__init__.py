@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from relay.announced import Agent
+from relay.announced import Agent, Mode
 from relay.protocol import MAX_TIMEOUT_S
 from worker.actions.base import Action, Job, Outcome
 from worker.actions.claude_code import health, worktree
@@ -67,7 +67,7 @@ class ClaudeCode(Action):
 
     prompt: str = Field(min_length=1, max_length=200_000)
     """What it should do, in the user's words."""
-    mode: Literal["review", "plan", "ask", "edit", "full"] = "review"
+    mode: Mode = "review"
     """`review` reads, `plan` proposes, `ask` asks its owner for each step, `edit` may change files,
     `full` may run anything."""
     session: str | None = Field(default=None, pattern=_UUID)

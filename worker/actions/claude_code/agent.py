@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
+from relay.announced import Mode
 from relay.protocol import Reason
 from worker.actions.base import Job
 from worker.manners import Farewell
 
-Mode = Literal["review", "plan", "ask", "edit", "full"]
 CHANGES: frozenset[Mode] = frozenset({"ask", "edit", "full"})
 """The modes in which files may change."""
 

@@ -15,6 +15,7 @@ from worker.actions.base import Job
 from worker.actions.git import Git
 from worker.policy import Rejected
 from worker.process import CannotStart
+from worker.redact import MAX_SECRET_CHARS, Redactor
 
 _Stamp = tuple[int, int, int] | None
 _MOST_PATHS = 50
@@ -120,24 +121,27 @@ def _patch(job: Job, before: State, after: State, files: list[str]) -> str:
         room -= len(parts[-1])
         if room <= 0:
             break
-        parts.append(_as_new(before.top, path, room))
+        parts.append(_as_new(before.top, path, room, job.redactor))
     return _cut("".join(parts))
 
 
-def _as_new(top: Path, path: str, most: int) -> str:
+def _as_new(top: Path, path: str, most: int, redactor: Redactor | None) -> str:
     """A file that git does not know yet, as a patch would show it."""
     head = f"diff --git a/{path} b/{path}\nnew file\n"
     try:
         # Neither a link, which may lead out of the repository, nor a pipe, which nobody may ever fill.
         opened = os.open(top / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(opened, "rb") as file:
-            raw = file.read(most + 1) if stat.S_ISREG(os.fstat(opened).st_mode) else b"\0"
+            # A little more: a secret across the cut must be recognised before it is cut.
+            raw = file.read(most + 2 * MAX_SECRET_CHARS) if stat.S_ISREG(os.fstat(opened).st_mode) else b"\0"
     except OSError:
         raw = b"\0"
     if b"\0" in raw:
         return f"{head}It is no text\n"
-    lines = raw[:most].decode("utf-8", "replace").splitlines()
-    added = "".join(f"+{line}\n" for line in lines) + (_REST if len(raw) > most else "")
+    text = raw.decode("utf-8", "replace")
+    text = redactor.clean(text) if redactor else text
+    lines = text[:most].splitlines()
+    added = "".join(f"+{line}\n" for line in lines) + (_REST if len(text) > most else "")
     return f"{head}--- /dev/null\n+++ b/{path}\n@@ -0,0 +1,{len(lines)} @@\n{added}"
 
 

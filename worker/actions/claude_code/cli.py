@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from relay.announced import Mode
 from worker.actions.base import Job
 from worker.actions.claude_code import outcome, stream
-from worker.actions.claude_code.agent import Ask, Call, Clean, Ended, Event, Mode, Verdict
+from worker.actions.claude_code.agent import Ask, Call, Clean, Ended, Event, Verdict
 from worker.environment import environment as of_every_program
 from worker.manners import Farewell
 from worker.policy import Rejected
