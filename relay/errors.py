@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from http import HTTPStatus
 from typing import NamedTuple
@@ -92,6 +93,11 @@ def from_status(request: Request, status: int, detail: str) -> Problem:
     elif code is Code.WRONG_METHOD:
         detail = f"{request.url.path} does not answer {request.method}; see /docs"
     return Problem(code, detail)
+
+
+def unknown_machine(name: str, known: Iterable[str], field: str) -> Problem:
+    """The problem when a request names in its *field* a machine that is none of those *known* here."""
+    return Problem(Code.MALFORMED, f"No machine {name!r} is known; there is {', '.join(known)}", field=field)
 
 
 def table() -> str:

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any, get_args
 
 from relay.announced import AnnouncedAction, AnnouncedProject, Mode
-from relay.errors import Code, Problem
+from relay.errors import Code, Problem, unknown_machine
 from relay.names import spoken_key
 from relay.projects import MachineProjects
 
@@ -40,35 +40,27 @@ class Offers:
         """The names of the project and the machine that a caller means by *project*, a name or an
         alias, and *machine*; None where the machine or the relay knows better.
 
-        Raises Problem for a project that nobody has, that several machines have, or that does not
-        allow it: a machine that sleeps would say so hours later."""
+        Raises Problem for a machine that there is not, and for a project that nobody has, that several
+        machines have, or that does not allow it: a machine that sleeps would say so hours later."""
+        known = [one.machine for one in self.machines]
+        if machine is not None and machine not in known:
+            raise unknown_machine(machine, known, "machine")
         if project is None:
             return None, machine
         wanted = spoken_key(project)
-        asked = [one for one in self.machines if machine in (None, one.machine)]
+        asked = Offers([one for one in self.machines if machine in (None, one.machine)])
         found = [
             (one.machine, its)
-            for one in asked
+            for one in asked.machines
             for its in one.projects or ()
             if wanted in {spoken_key(its.name), *map(spoken_key, its.aliases)}
         ]
         if len(found) != 1:
-            return self._none_or_several(project, machine, found)
+            return _none_or_several(asked, project, machine, found)
         ((name, its),) = found
         if not may(its):
             raise _refused(f"Project {its.name} does not allow that; these do", self.projects(may))
         return its.name, name
-
-    def _none_or_several(
-        self, project: str, machine: str | None, found: Sequence[tuple[str, AnnouncedProject]]
-    ) -> tuple[str, str | None]:
-        if len({name for name, _ in found}) > 1:
-            places = " and ".join(sorted({name for name, _ in found}))
-            raise Problem(Code.MALFORMED, f"{project} is on {places}; say which as machine", field="machine")
-        if found or not self.is_complete:
-            # One machine that knows several by this name, or one that has not told its names.
-            return project, machine
-        raise _refused(f"There is no project {project[:60]!r}; there are", self.projects(lambda _: True))
 
     def actions(self) -> dict[str, AnnouncedAction]:
         """The actions that owners added, by name; of those with one name, the first machine's."""
@@ -138,6 +130,20 @@ def _plain(field: Schema) -> Schema:
     if kinds and field.get("default", ...) is None:
         del field["default"]
     return {**kinds[0], **field} if len(kinds) == 1 else {**field, **({"anyOf": kinds} if kinds else {})}
+
+
+def _none_or_several(
+    asked: Offers, project: str, machine: str | None, found: Sequence[tuple[str, AnnouncedProject]]
+) -> tuple[str, str | None]:
+    if len({name for name, _ in found}) > 1:
+        places = " and ".join(sorted({name for name, _ in found}))
+        raise Problem(Code.MALFORMED, f"{project} is on {places}; say which as machine", field="machine")
+    if found or not asked.is_complete:
+        # One machine that knows several by this name, or one that has not told its names.
+        return project, machine
+    where = f" on {machine}" if machine else ""
+    there = asked.projects(lambda _: True)
+    raise _refused(f"There is no project {project[:60]!r}{where}; there are", there)
 
 
 def _refused(what: str, allowed: Sequence[AnnouncedProject]) -> Problem:

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ValidationError
 
 from relay import body, openapi, store
-from relay.errors import Code, Problem
+from relay.errors import Code, Problem, unknown_machine
 from relay.hub import Relay
 from relay.names import NAME
 from relay.protocol import CANCEL, COMMAND, MAX_TTL_S, RETRY, Command, explain
@@ -208,17 +208,12 @@ def _choose_machine(relay: Relay, command: Command) -> str:
     known = relay.doors.machines.names()
     if command.machine in known:
         return command.machine
-    listed = ", ".join(known)
     if command.machine is not None:
-        raise Problem(
-            Code.MALFORMED,
-            f"No machine {command.machine!r} is known; there is {listed}",
-            field="data.machine",
-        )
+        raise unknown_machine(command.machine, known, "data.machine")
     if len(known) > 1:
         raise Problem(
             Code.MALFORMED,
-            f"Several machines are known: {listed}; say which as machine",
+            f"Several machines are known: {', '.join(known)}; say which as machine",
             field="data.machine",
         )
     return known[0]

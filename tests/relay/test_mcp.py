@@ -240,6 +240,11 @@ def test_on_several_machines_it_is_asked_which_one(two_machines: Served) -> None
         async with assistant(two_machines) as client:
             both = await client.call_tool("repo_status", {"project": "garden"})
             assert "laptop and tower; say which as machine" in said(both)
+            for elsewhere in ({"project": "garden", "machine": "desktop"}, {"machine": "desktop"}):
+                nowhere = await client.call_tool("repo_status", elsewhere)
+                assert said(nowhere) == "No machine 'desktop' is known; there is laptop, tower"
+            missing = await client.call_tool("repo_status", {"project": "house", "machine": "laptop"})
+            assert said(missing) == "There is no project 'house' on laptop; there are: garden"
             for arguments in ({"project": "garden", "machine": "tower"}, {"project": "house"}):
                 result = await client.call_tool("repo_status", arguments)
                 assert result.structured_content["machine"] == "tower"  # type: ignore[union-attr,index]
