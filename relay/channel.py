@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import TypeAdapter, ValidationError
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 FRAME: TypeAdapter[MachineFrame] = TypeAdapter(MachineFrame)
 HELLO_S = 5.0
-TRY_AGAIN_LATER = 1013  # of the WebSocket close code registry
+INTERNAL_ERROR, TRY_AGAIN_LATER = 1011, 1013  # of the WebSocket close code registry
 SEND_S = 15.0
 """A machine that takes no bytes for so long is gone, whatever its socket says."""
 
@@ -63,6 +64,16 @@ def routes(relay: Relay) -> APIRouter:
         await _Talk(relay, websocket, relay.hub.join(machine)).run()
 
     return router
+
+
+@contextmanager
+def _peer_may_be_gone() -> Iterator[None]:
+    """For receiving and sending only: elsewhere the same exceptions are faults of ours."""
+    try:
+        yield
+    except (RuntimeError, TimeoutError):
+        # Starlette raises RuntimeError when the peer went away between two awaits.
+        raise WebSocketDisconnect from None
 
 
 class _Talk:
@@ -96,16 +107,19 @@ class _Talk:
         except Goodbye as goodbye:
             log.warning("Session of %s ended: %s.", machine, goodbye)
             await self._close(goodbye)
-        except (WebSocketDisconnect, RuntimeError, TimeoutError):
-            # Starlette raises RuntimeError when the peer went away between two awaits.
+        except WebSocketDisconnect:
             log.info("%s disconnected.", machine)
+        except Exception:
+            # The edge of the session: a fault of ours must be found in the log, and the machine comes again.
+            log.exception("Session of %s met a fault of ours", machine)
+            await self._close(Goodbye(INTERNAL_ERROR, "the relay made a mistake; its log has it"))
         finally:
             self._relay.hub.leave(self._session)
 
     async def _close(self, goodbye: Goodbye) -> None:
         try:
             await self._websocket.close(goodbye.code, str(goodbye)[:120])
-        except RuntimeError:
+        except (WebSocketDisconnect, RuntimeError):
             log.debug("The machine had closed the session already.")
 
     async def _greet(self) -> None:
@@ -145,7 +159,8 @@ class _Talk:
 
     async def _receive(self) -> MachineFrame:
         try:
-            text = await self._websocket.receive_text()
+            with _peer_may_be_gone():
+                text = await self._websocket.receive_text()
         except KeyError:
             # Starlette's way to say that the frame holds bytes.
             raise Goodbye(CloseCode.PROTOCOL_ERROR, "frames are JSON text, not bytes") from None
@@ -160,8 +175,9 @@ class _Talk:
     async def _say(self, text: str) -> None:
         # Not wait_for: in Python 3.11 it swallows a cancellation that comes as its work is done, and
         # the sender of a session that is over would go on.
-        async with asyncio.timeout(SEND_S):
-            await self._websocket.send_text(text)
+        with _peer_may_be_gone():
+            async with asyncio.timeout(SEND_S):
+                await self._websocket.send_text(text)
 
     async def _read(self) -> None:
         while True:

@@ -260,7 +260,7 @@ def test_a_webhook_is_on_its_way_as_soon_as_it_is_accepted(relay: Served) -> Non
             machine.say(type="ack", delivery_ids=[frame["delivery_id"]])
 
 
-def test_a_session_that_breaks_off_loses_nothing(relay: Served) -> None:
+def test_a_session_that_breaks_off_loses_nothing(relay: Served, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(3):
         relay.command(task_id=f"t{number}")
     for attempt in (1, 2, 3):
@@ -269,6 +269,7 @@ def test_a_session_that_breaks_off_loses_nothing(relay: Served) -> None:
             # No closing handshake: the line is cut.
             machine.connection.socket.close()
         wait_until(lambda: connected(relay) == 0, "the cut is seen")
+    assert "Traceback" not in caplog.text, "that is no fault of ours"
 
 
 def test_two_keys_of_one_machine_are_one_machine(tmp_path: Path) -> None:
@@ -415,6 +416,30 @@ def test_a_session_whose_acknowledgement_cannot_be_written_ends_and_the_next_get
     assert "Traceback" not in caplog.text
     with relay.machine() as machine:
         assert machine.webhook()["attempt"] == 2
+
+
+@pytest.mark.parametrize(("where", "what"), [(store, "acknowledge"), (channel, "envelope")])
+def test_a_fault_of_ours_is_logged_as_such_and_ends_the_session(
+    relay: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: Any, what: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("something of ours is broken")
+
+    caplog.set_level("INFO")
+    relay.command(task_id="t")
+    with monkeypatch.context() as patch, relay.machine() as machine:
+        delivery_id = machine.webhook()["delivery_id"]
+        patch.setattr(where, what, broken)
+        if what == "acknowledge":
+            machine.say(type="ack", delivery_ids=[delivery_id])
+        else:
+            relay.command(task_id="u")
+        assert machine.close_code() == 1011
+    assert "Session of laptop met a fault of ours\nTraceback" in caplog.text
+    assert "something of ours is broken" in caplog.text
+    assert "laptop disconnected" not in caplog.text
+    with relay.machine() as machine:
+        assert task_id(machine.webhook()) == "t"
 
 
 def test_the_busy_and_the_queued_are_counted_from_nothing_up(relay: Served) -> None:
