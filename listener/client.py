@@ -35,13 +35,13 @@ from relay.protocol import (
     Webhook,
     Welcome,
 )
+from relay.version import VERSION
 from worker.inbox import CannotOpen, Unavailable
 
 T = TypeVar("T")
 
 log = logging.getLogger("listener")
 
-VERSION = "0.1.0"
 ANSWER_S = 10.0
 """A relay that does not answer hello or a heartbeat within this time is gone."""
 ANNOUNCE_S = 2.0

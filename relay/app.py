@@ -38,9 +38,8 @@ from relay.door import PATH, Door
 from relay.hub import Hub, Relay
 from relay.settings import Settings
 from relay.sweep import sweep
+from relay.version import VERSION
 from relay.writer import Unavailable, Writer
-
-VERSION = "0.1.0"
 
 
 class Health(BaseModel):

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from relay.version import VERSION
 from tests.chain import API_KEY, MACHINE_KEY, end, free_port, wait_until
 
 PACKAGES = ("relay", "listener", "worker", "viewer")
@@ -72,9 +73,14 @@ def test_a_library_is_imported_in_its_room_only(root: Path, library: str) -> Non
 
 def test_the_protocol_needs_pydantic_and_the_standard_library_only(root: Path) -> None:
     allowed = {"pydantic", "relay", *sys.stdlib_module_names}
-    for name in ("protocol", "announced", "names"):
+    for name in ("protocol", "announced", "names", "terminal", "version"):
         assert imported(root / "relay" / f"{name}.py") <= allowed
     assert imported(root / "relay" / "env.py") <= {"dotenv", *allowed}
+
+
+def test_the_version_stands_in_one_place(root: Path) -> None:
+    saying = [path for path in modules(root) if f'"{VERSION}"' in path.read_text(encoding="utf-8")]
+    assert [str(path.relative_to(root)) for path in saying] == ["relay/version.py"]
 
 
 def test_modules_and_functions_fit_a_screen(root: Path) -> None:

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
 from relay.protocol import TASK_ID
+from relay.version import VERSION
 from viewer import access, api, assets, connect, errors, guard, views, words
 from viewer.desk import Desk
 from viewer.devices import Devices
@@ -20,8 +21,6 @@ from worker.inbox import Inbox
 
 MAX_REQUEST_BYTES = 64 * 1024
 """The largest request body; forms here have a few words."""
-
-VERSION = "0.1.0"
 
 
 class TaskIdConverter(BaseConverter):
