@@ -18,7 +18,7 @@ from listener import endings
 from listener.backoff import Backoff
 from listener.door import Inbox
 from listener.endings import Broken
-from listener.frames import answers, heartbeat, read, receive
+from listener.frames import answers, heartbeat, read_welcome, receive
 from listener.settings import Settings
 from listener.sleep import LOOK_S, SleepDetector
 from relay.announced import Announced
@@ -125,9 +125,7 @@ class Client:
         )
         await connection.send(hello.model_dump_json())
         async with asyncio.timeout(ANSWER_S):
-            welcome = read(await connection.recv())
-        if not isinstance(welcome, Welcome):
-            raise Broken(f"the relay began with {welcome.type} instead of welcome")
+            welcome = read_welcome(await connection.recv())
         log.info("Connected to the relay as %s; %d waiting.", welcome.machine, welcome.waiting)
         await self._tell(welcome.machine, is_open=True)
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from websockets.asyncio.client import ClientConnection
 
 from listener.door import Inbox
 from listener.endings import Broken
-from relay.protocol import Ack, Heartbeat, Nack, RelayFrame, Webhook, explain
+from relay.protocol import Ack, Heartbeat, Nack, RelayFrame, Webhook, Welcome, explain
+from relay.version import PROTOCOL, discord
 from worker.inbox import Unacceptable, Unavailable
 
 log = logging.getLogger("listener")
 
 FRAME: TypeAdapter[RelayFrame] = TypeAdapter(RelayFrame)
 MOST_AT_ONCE = 64
+
+
+class _Spoken(BaseModel):
+    protocol: Any = PROTOCOL  # Any: a relay of another protocol may say it in its own way
 
 
 async def receive(connection: ClientConnection) -> list[RelayFrame]:
@@ -54,6 +61,18 @@ def answers(webhooks: list[Webhook], refusals: list[Unacceptable | None]) -> lis
             log.warning("Delivery %s was refused: %s.", webhook.delivery_id, refusal)
             refused.append(Nack(delivery_id=webhook.delivery_id, error=str(refusal)))
     return [Ack(delivery_ids=taken), *refused] if taken else refused
+
+
+def read_welcome(text: str | bytes) -> Welcome:
+    """The first frame of a session. Raises Broken for any other, and for a relay of another protocol."""
+    # What cannot be read even so far is explained below.
+    with suppress(ValidationError):
+        if why := discord(relay=_Spoken.model_validate_json(text).protocol, machine=PROTOCOL):
+            raise Broken(why)
+    welcome = read(text)
+    if not isinstance(welcome, Welcome):
+        raise Broken(f"the relay began with {welcome.type} instead of welcome")
+    return welcome
 
 
 def read(text: str | bytes) -> RelayFrame:

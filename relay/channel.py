@@ -29,6 +29,7 @@ from relay.protocol import (
     explain,
 )
 from relay.strict_json import BadJSON, parse_json
+from relay.version import PROTOCOL, discord
 from relay.writer import Unavailable
 
 log = logging.getLogger(__name__)
@@ -166,7 +167,11 @@ class _Talk:
             raise Goodbye(CloseCode.PROTOCOL_ERROR, "frames are JSON text, not bytes") from None
         self._relay.hub.heard(self._session)
         try:
-            return FRAME.validate_python(parse_json(text))
+            frame = parse_json(text)
+            # Before its fields: those of a hello in another protocol are others.
+            if why := discord(relay=PROTOCOL, machine=frame.get("protocol", PROTOCOL)):
+                raise Goodbye(CloseCode.PROTOCOL_ERROR, why)
+            return FRAME.validate_python(frame)
         except BadJSON as problem:
             raise Goodbye(CloseCode.PROTOCOL_ERROR, f"a frame cannot be read: {problem}") from None
         except ValidationError as problem:

@@ -15,8 +15,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from relay import terminal
 from relay.announced import Actions, Agents, Announced, Projects
 from relay.names import NAME, Name
+from relay.version import PROTOCOL
 
-PROTOCOL = 1  #: version of the frames below; both sides say it in `Hello` and `Welcome`
 MAX_BODY_BYTES = 1_048_576
 MAX_FRAME_BYTES = 4 * MAX_BODY_BYTES + 65_536  #: one body at its longest (`1e15` is 1000000000000000.0)
 MAX_OUTPUT_CHARS, MAX_REPORTS = 20_000, 100  #: tail of output in a report; reports in one request

@@ -321,6 +321,25 @@ def test_a_relay_that_does_not_say_welcome_is_left(
     run(main())
 
 
+def test_a_relay_of_another_protocol_is_left_with_the_sentence_that_both_must_be_updated(
+    relay: Relay, listen: Listen, inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async def talk(session: Session) -> None:
+            await session.hear()
+            await session.say({"type": "welcome", "protocol": 2, "name": "laptop", "what": "is not known"})
+            await session.is_closed()
+
+        async with relay.serve(talk):
+            task = listen()
+            await until(lambda: relay.sessions >= 2)
+            await end(task)
+
+    run(main())
+    assert "the relay speaks protocol 2 and the machine 1; update both sides" in caplog.text
+    assert ("laptop", True) not in inbox.links
+
+
 def test_the_largest_frame_that_the_relay_sends_is_taken(relay: Relay, listen: Listen, inbox: Inbox) -> None:
     async def main() -> None:
         async def talk(session: Session) -> None:

@@ -38,6 +38,17 @@ def test_a_session_begins_with_hello_or_ends(relay: Served, first: dict[str, Any
         assert "hello" in (machine.connection.close_reason or "")
 
 
+@pytest.mark.parametrize("spoken", [0, 2, "one", None, {"of": "another kind"}])
+def test_a_machine_of_another_protocol_hears_that_both_sides_must_be_updated(
+    shared: Served, spoken: Any
+) -> None:
+    with shared.machine(greet=False) as machine:
+        machine.say(type="hello", protocol=spoken, name="laptop", what="is not known in ours")
+        assert machine.close_code() == 4400
+        reason = machine.connection.close_reason or ""
+    assert f"the relay speaks protocol 1 and the machine {spoken!r:.20}; update both sides" in reason
+
+
 def test_a_machine_that_says_nothing_is_not_kept(relay: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel, "HELLO_S", 0.1)
     with relay.machine(greet=False) as machine:
