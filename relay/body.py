@@ -13,6 +13,8 @@ from relay.errors import Code, Problem
 from relay.protocol import MAX_BODY_BYTES
 from relay.strict_json import BadJSON, parse_json
 
+SIGN_IN_BYTES = 65_536
+"""Of one request of a sign-in. Strangers send them, and of one that was begun some is kept for minutes."""
 BODY_S = 15.0
 """A body that takes longer comes from a broken or a hostile client."""
 

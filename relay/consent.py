@@ -47,8 +47,8 @@ class Consent:
         return _question(number, sign_in) if sign_in else _page(OVER, HTTPStatus.NOT_FOUND)
 
     async def answer(self, request: Request) -> Response:
-        """What the owner says to it: back to the app with a code, or with a no. Raises Problem 429."""
-        form = _fields(await body.read(request))
+        """What the owner says to it: back to the app with a code, or with a no. Raises Problem 413, 429."""
+        form = _fields(await body.read(request, body.SIGN_IN_BYTES))
         number = form.get("txn", "")
         sign_in = self._sign_ins.find(number)
         if sign_in is None:

@@ -22,8 +22,6 @@ from relay.signins import SignIns
 
 STRANGERS_PER_MINUTE = 60
 """Requests from one address that come without any key: registering and asking."""
-MAX_ASKED_BYTES = 65_536
-"""Of one request. Strangers send them, and of a sign-in that was begun some is kept for minutes."""
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -61,7 +59,8 @@ class _Signing:
     def _at_desk(self, what: str) -> Answer:
         async def answer(request: Request) -> Response:
             desk = await self._open_desk()
-            answered: Response = await getattr(desk, what)(await body.read_again(request, MAX_ASKED_BYTES))
+            asked = await body.read_again(request, body.SIGN_IN_BYTES)
+            answered: Response = await getattr(desk, what)(asked)
             return answered
 
         return answer

@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel
 
 from listener.settings import Settings as ListenerSettings
+from relay.channel import INTERNAL_ERROR, TRY_AGAIN_LATER
 from relay.errors import Code, table
-from relay.protocol import Command, Reason, Status
+from relay.protocol import CloseCode, Command, Reason, Status
 from relay.settings import Settings as RelaySettings
 from relay.tasks import TaskView
 from relay.tools import Toolbox
@@ -71,6 +72,12 @@ def test_protocol_documents_every_error(root: Path) -> None:
     rows = re.findall(r"^\| `([a-z_]+)` \| (\d{3}) ", (root / "docs/PROTOCOL.md").read_text(), re.MULTILINE)
     assert sorted(rows) == sorted((code.slug, str(code.value.status)) for code in Code)
     assert all(f"#{code.slug}" in table() for code in Code)
+
+
+def test_protocol_documents_every_way_in_which_the_relay_ends_a_session(root: Path) -> None:
+    rows = re.findall(r"^\| (\d{4}) \| ", (root / "docs/PROTOCOL.md").read_text(), re.MULTILINE)
+    restart = 1012  # uvicorn's, when it is told to stop
+    assert sorted(map(int, rows)) == sorted({*CloseCode, INTERNAL_ERROR, TRY_AGAIN_LATER, restart})
 
 
 @pytest.mark.parametrize("model", [Command, TaskView])

@@ -519,6 +519,12 @@ def test_a_stranger_may_leave_little_behind(app: App) -> None:
     assert "64 KiB" in refused.json()["detail"]
 
 
+def test_a_stranger_may_send_little_in_the_place_of_the_owners_answer(app: App) -> None:
+    refused = app.http.post("/consent", data={"txn": app.number(), "key": "k" * 65_536})
+    assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+    assert "64 KiB" in refused.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
