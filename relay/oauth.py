@@ -1,4 +1,4 @@
-"""OAuth for one owner, on the SDK's handlers. Imported when the first app asks: see `relay.door`."""
+"""OAuth for one owner, on the SDK's handlers. Imported when the first app asks: see `relay.signing`."""
 
 from __future__ import annotations
 

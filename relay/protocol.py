@@ -1,4 +1,4 @@
-"""The language that relay and machine speak; the only module both may import. No I/O.
+"""The language that relay and machine speak. docs/ARCHITECTURE.md has what else both may import. No I/O.
 
 A *command* goes to the machine inside a `Webhook`, which it answers with an `Ack` or a `Nack`;
 news about the task comes back as a `Report`."""

@@ -54,7 +54,7 @@ ROOMS = {
 SPOKEN = {"announced", "names", "protocol", "terminal", "version"}
 LISTS: dict[str, tuple[str, set[str]]] = {
     "The protocol knows nobody": ("relay", SPOKEN),
-    "Of the relay, a machine knows the protocol only": ("relay", {*SPOKEN, "env"}),
+    "Of the relay, a machine knows what both speak and share": ("relay", {*SPOKEN, "env"}),
     "The listener enters the machine by the inbox": ("worker", {"inbox"}),
     "The viewer reads the records and acts through the inbox": (
         "worker",
