@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from relay.protocol import MOVES, Status
+from relay.protocol import CANCEL, MOVES, Status
 from relay.speech import spoken
 from relay.store import NewDelivery, add
 from relay.tables import Delivery, Task
 
-_OF_TASK = "task_id = ? AND event != 'task_cancel'"
-_SAME = "task_id = ? AND digest = ?"
+_OF_TASK = f"task_id = ? AND event != '{CANCEL}'"
 
 
 class TooLate(Exception):
@@ -41,7 +40,7 @@ def retry(task: Task, order: NewDelivery) -> Task:
         raise TooLate(f"Only failed and cancelled tasks run again; {task.task_id!r} is {task.status}")
     # An order to stop that still waits was about what is over now.
     Delivery.change(
-        "state = 'dropped'", "task_id = ? AND state = 'waiting' AND event = 'task_cancel'", task.task_id
+        "state = 'dropped'", f"task_id = ? AND state = 'waiting' AND event = '{CANCEL}'", task.task_id
     )
     if task.rev:
         # No news yet of the new attempt; (attempt, rev) still orders what comes.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 
+from relay import terminal
 from relay.protocol import Reason, Status
 
 MAX_WORDS = 25
@@ -48,10 +49,9 @@ def _last_name(path: re.Match[str]) -> str:
 
 # In this order: what an earlier one makes must not look odd to a later one.
 _UNSPEAKABLE = (
-    (re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]"), " "),
+    (terminal.CONTROL, " "),
     (re.compile(r"[;,] see docs/\S+"), ""),
     (re.compile(r"\b[a-z][a-z+]{1,9}://\S+"), "a link"),
-    (re.compile(r"[;,] see docs/\S+"), ""),
     (re.compile(rf"\bsession {_UUID}", re.IGNORECASE), "that session"),
     (re.compile(rf"\b{_UUID}", re.IGNORECASE), "an id"),
     (re.compile(r"\s(?:[-=]+>|→)\s"), " to "),

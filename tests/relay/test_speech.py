@@ -134,6 +134,7 @@ NO_WRITE = "Project x does not allow git.write; it allows git.read. Change it in
             done("\x1b[32m✔ 3 files written\x1b[0m ==> dist/assets/index-5f3c2a1b.js", None),
             "Done. 3 files written to a path.",
         ),
+        (done("1 file\x1bP0;title\x1b\\ was\n\u202eread", None), "Done. 1 file was read."),
         (done("main -> main", None), "Done. Main to main."),
         (done("Wrote /home/me/x.txt at 0123456789abcdef", None), "Done. Wrote x.txt at a hash."),
         (done("see https://example.com/a?b=c now", None), "Done. See a link now."),
