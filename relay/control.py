@@ -16,7 +16,7 @@ from relay.openapi import TaskIdInPath
 from relay.protocol import CANCEL, DEFAULT_TTL_S, MAX_TTL_S, RETRY
 from relay.store import NewDelivery, get_task
 from relay.tables import Delivery, Task
-from relay.tasks import POLL_S, TaskView, asked_wait, give, json_response, wait_until_final
+from relay.tasks import TaskView, answer, asked_wait, unknown_task, wait_until_final
 
 
 def routes(relay: Relay) -> APIRouter:
@@ -60,22 +60,18 @@ async def give_order(
 async def _order(relay: Relay, request: Request, task_id: str, order: str) -> Response:
     caller, wait = relay.doors.caller(request), asked_wait(request)
     await give_order(relay, task_id, order, caller)
-    shown = give(relay, await wait_until_final(relay, task_id, wait or 0))
-    headers = {"Location": f"/tasks/{task_id}"}
-    if shown.status.is_final:
-        return json_response(shown, 200, headers)
-    return json_response(shown, 202, {**headers, "Retry-After": str(POLL_S)})
+    return answer(relay, await wait_until_final(relay, task_id, wait or 0))
 
 
 def _apply(relay: Relay, task_id: str, order: str, caller: str, delivery_id: str | None) -> Task:
     """On the writer's thread: decide and record in one transaction."""
     task = get_task(task_id)
     if task is None:
-        raise Problem(Code.NOT_FOUND, f"No task {task_id!r} is known here; GET /tasks lists them")
+        raise unknown_task(task_id)
     if delivery_id and _is_repeated(task_id, order, delivery_id):
         return task
     now = relay.now()
-    attempt = task.attempt + (1 if order == RETRY and task.rev else 0)
+    attempt = orders.attempt_of_retry(task) if order == RETRY else task.attempt
     payload = json.dumps({"type": order, "data": {"task_id": task_id, "attempt": attempt}})
     digest = hashlib.sha256(payload.encode()).hexdigest()
     # An order to stop must outlive the command, wherever that waits.

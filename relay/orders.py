@@ -14,6 +14,12 @@ class TooLate(Exception):
     """The task is not where the order could still do something; the text says where it is."""
 
 
+def attempt_of_retry(task: Task) -> int:
+    """The attempt that an order to run *task* again means: the next one, or the same while the machine
+    never told anything of it."""
+    return task.attempt + 1 if task.rev else task.attempt
+
+
 def cancel(task: Task, order: NewDelivery) -> Task:
     """Stop *task*. What was never sent ends here and now; otherwise *order* goes to the machine,
     whose report says how it ended. Raises TooLate for a task that has ended."""
@@ -32,8 +38,8 @@ def cancel(task: Task, order: NewDelivery) -> Task:
 
 
 def retry(task: Task, order: NewDelivery) -> Task:
-    """Run *task* again. The machine makes the next attempt; an attempt of which the machine never
-    told anything is sent to it once more instead. Raises TooLate for a task that may not run again."""
+    """Run *task* again, as `attempt_of_retry` says. The machine makes the next attempt; the same one is
+    sent to it once more instead. Raises TooLate for a task that may not run again."""
     status = Status(task.status)
     # What waits for an approval may become pending as well, but not by an order.
     if not status.is_final or Status.PENDING not in MOVES[status]:
@@ -42,9 +48,9 @@ def retry(task: Task, order: NewDelivery) -> Task:
     Delivery.change(
         "state = 'dropped'", f"task_id = ? AND state = 'waiting' AND event = '{CANCEL}'", task.task_id
     )
-    if task.rev:
+    if (attempt := attempt_of_retry(task)) > task.attempt:
         # No news yet of the new attempt; (attempt, rev) still orders what comes.
-        task.attempt, task.rev = task.attempt + 1, 0
+        task.attempt, task.rev = attempt, 0
         add(order, task.machine, task.task_id)
     else:
         ((seq,),) = Delivery.pick("seq", f"{_OF_TASK} ORDER BY seq DESC LIMIT 1", task.task_id)

@@ -154,13 +154,18 @@ async def wait_until_final(relay: Relay, task_id: str, seconds: float) -> Task:
             news.clear()
             task = await relay.writer.run(store.get_task, task_id)
             if task is None:
-                raise Problem(Code.NOT_FOUND, f"No task {task_id!r} is known here; GET /tasks lists them")
+                raise unknown_task(task_id)
             left = deadline - asyncio.get_running_loop().time()
             if Status(task.status).is_final or left <= 0:
                 return task
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await news.wait()
+
+
+def unknown_task(task_id: str) -> Problem:
+    """The problem when there is no such task."""
+    return Problem(Code.NOT_FOUND, f"No task {task_id!r} is known here; GET /tasks lists them")
 
 
 def asked_wait(request: Request) -> float | None:
@@ -210,6 +215,16 @@ def routes(relay: Relay) -> APIRouter:
         return json_response(TaskList(tasks=[shown(relay, task) for task in found]))
 
     return router
+
+
+def answer(relay: Relay, task: Task, *, duplicate: bool = False) -> Response:
+    """What a request gets that changed something about *task*: 200 when that is final, else 202 with
+    where to ask again, and when."""
+    shown = give(relay, task, duplicate=duplicate)
+    headers = {"Location": f"/tasks/{task.task_id}"}
+    if shown.status.is_final:
+        return json_response(shown, 200, headers)
+    return json_response(shown, 202, {**headers, "Retry-After": str(POLL_S)})
 
 
 def json_response(model: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:

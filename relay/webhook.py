@@ -19,7 +19,7 @@ from relay.hub import Relay
 from relay.names import NAME
 from relay.protocol import CANCEL, COMMAND, MAX_TTL_S, RETRY, Command, explain
 from relay.tables import Task
-from relay.tasks import POLL_S, TaskView, asked_wait, give, json_response, wait_until_final
+from relay.tasks import TaskView, answer, asked_wait, json_response, wait_until_final
 
 PATH = "/webhook"
 SYNC_WAIT_S = 25.0
@@ -177,11 +177,7 @@ async def _answer_command(relay: Relay, post: Post, command: Command, wait: floa
     stored, duplicate = await accept_command(relay, post, command)
     if wait:
         stored = await wait_until_final(relay, stored.task_id, wait)
-    shown = give(relay, stored, duplicate=duplicate)
-    headers = {"Location": f"/tasks/{stored.task_id}"}
-    if shown.status.is_final:
-        return json_response(shown, 200, headers)
-    return json_response(shown, 202, {**headers, "Retry-After": str(POLL_S)})
+    return answer(relay, stored, duplicate=duplicate)
 
 
 async def _accept_event(relay: Relay, post: Post) -> Response:

@@ -73,7 +73,7 @@ def test_every_code_can_be_met_and_has_the_one_shape(
     if code is Code.TOO_MANY:
         (shared.database.parent / "too-often").mkdir()
     if code is Code.INTERNAL:
-        monkeypatch.setattr(webhook, "give", _fault)
+        monkeypatch.setattr(webhook, "answer", _fault)
     answer = CAUSES[code](shared)
     assert answer.status_code == code.value.status
     assert answer.headers["content-type"] == "application/problem+json"
@@ -91,7 +91,7 @@ def test_every_code_can_be_met_and_has_the_one_shape(
 
 
 def test_a_fault_of_ours_says_nothing_about_itself(shared: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook, "give", _fault)
+    monkeypatch.setattr(webhook, "answer", _fault)
     answer = CAUSES[Code.INTERNAL](shared)
     assert answer.status_code == 500
     assert "ZeroDivision" not in answer.text
