@@ -16,7 +16,7 @@ from relay.errors import Code, Problem
 from relay.hub import Relay
 from relay.names import NAME
 from relay.openapi import TaskIdInPath
-from relay.protocol import Status
+from relay.protocol import Reason, Status
 from relay.speech import is_asking, last_seen, spoken, waiting
 from relay.tables import Task
 
@@ -35,7 +35,7 @@ class TaskView(BaseModel):
 
     task_id: str
     status: Status
-    reason: str | None = Field(description="Why it failed, from a closed list; null otherwise.")
+    reason: Reason | None = Field(description="Why it failed; null otherwise.")
     error: str | None = Field(description="One sentence with the way out, when it failed.")
     action_type: str
     title: str | None
@@ -74,6 +74,7 @@ def view(relay: Relay, task: Task, *, duplicate: bool = False, again: str = BY_H
     return TaskView(
         **{name: getattr(task, name) for name in _SAME},
         status=status,
+        reason=_reason(task.reason),
         machine_online=online,
         waiting_for=_waiting_for(relay, status, task.machine),
         summary=_summary(relay, status, task, online=online),
@@ -93,9 +94,19 @@ def give(relay: Relay, task: Task, *, duplicate: bool = False, again: str = BY_H
 
 
 _SAME = (
-    "task_id", "reason", "error", "action_type", "title", "machine", "attempt", "returncode",
+    "task_id", "error", "action_type", "title", "machine", "attempt", "returncode",
     "output", "truncated",
 )  # fmt: skip
+
+
+_REASONS = frozenset(Reason)
+
+
+def _reason(stored: str | None) -> Reason | None:
+    # A newer relay may have stored one that is not known here; its task can be read all the same.
+    if stored is None:
+        return None
+    return Reason(stored) if stored in _REASONS else Reason.ERROR
 
 
 def _waiting_for(relay: Relay, status: Status, machine: str) -> Waiting | None:

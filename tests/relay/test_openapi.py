@@ -16,6 +16,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from relay import control, tasks, webhook
+from relay.protocol import Reason
 from tests.chain import API_KEY, MACHINE_KEY
 from tests.relay.conftest import Served, serve
 
@@ -92,3 +93,10 @@ def test_every_reference_leads_somewhere(relay: Served) -> None:
     assert len(re.findall(r'"\$ref"', text)) == len(re.findall(r'"\$ref":\s*"#/components/schemas/', text))
     command = described["components"]["schemas"]["Command"]
     assert command["required"] == ["action_type"], "the id is made by the relay when none is given"
+
+
+def test_the_reasons_of_a_failure_are_told_as_a_closed_list(relay: Served) -> None:
+    schemas = relay.http.get("/openapi.json").json()["components"]["schemas"]
+    either = schemas["TaskView"]["properties"]["reason"]["anyOf"]
+    assert either == [{"$ref": "#/components/schemas/Reason"}, {"type": "null"}]
+    assert schemas["Reason"]["enum"] == list(Reason)

@@ -51,6 +51,15 @@ def test_a_report_becomes_what_callers_see(shared: Served) -> None:
     assert "do not send it again" in task["next_step"]
 
 
+def test_a_reason_that_another_version_stored_can_be_read(shared: Served) -> None:
+    shared.command(task_id="odd")
+    shared.report("odd", status="failed", reason="exit_status", error="It ended")
+    shared.rows("UPDATE tasks SET reason = 'struck by lightning' WHERE task_id = 'odd'")
+    assert (shared.task("odd")["reason"], shared.task("odd")["error"]) == ("error", "It ended")
+    listed = shared.http.get("/tasks", params={"limit": 200}).raise_for_status().json()["tasks"]
+    assert "odd" in {task["task_id"] for task in listed}
+
+
 @pytest.mark.parametrize(
     ("status", "word"),
     [
