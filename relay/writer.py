@@ -58,26 +58,24 @@ class Writer:
 
     def _work(self) -> None:
         self._database.connect()
-        job = self._jobs.get()
-        while job is not None:
+        is_stopping = False
+        while not is_stopping and (job := self._jobs.get()) is not None:
             batch = [job]
-            job = self._collect(batch)
+            is_stopping = self._collect(batch)
             self._commit(batch)
-            if job is _LATER:
-                job = self._jobs.get()
         self._database.close()
 
-    def _collect(self, batch: list[_Job[Any]]) -> _Job[Any] | None:
-        """Take along what already waits. Returns None when asked to stop, else _LATER."""
+    def _collect(self, batch: list[_Job[Any]]) -> bool:
+        """Take along what already waits. Returns whether it was asked to stop."""
         while len(batch) < MAX_BATCH:
             try:
                 job = self._jobs.get_nowait()
             except queue.Empty:
                 break
             if job is None:
-                return None
+                return True
             batch.append(job)
-        return _LATER
+        return False
 
     def _commit(self, batch: list[_Job[Any]]) -> None:
         try:
@@ -124,9 +122,6 @@ class _Job(Generic[T]):
                 raise
             connection.execute("ROLLBACK TO job")
             connection.execute("RELEASE job")
-
-
-_LATER: _Job[Any] = _Job.__new__(_Job)
 
 
 def _answer(batch: list[_Job[Any]]) -> None:
