@@ -26,7 +26,6 @@ _NOW = {
     Status.RUNNING: "It is still running.",
     Status.CANCELLED: "It was cancelled.",
 }
-_ASKS = "It waits for somebody to allow this on the machine"
 # What the error says better than we could from the reason.
 _SAYS_WHY = frozenset({Reason.REJECTED, Reason.EXPIRED, Reason.ERROR})
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -80,7 +79,7 @@ def spoken(
         first = f"Done in {_duration(seconds)}." if seconds is not None else "Done."
         return _told(first, headline)
     if status is Status.RUNNING and headline:
-        return _ended(_told(f"{_ASKS}:", headline))
+        return _ended(_told("It waits for somebody to allow this on the machine:", headline))
     if status is not Status.FAILED or reason is None:
         return _NOW.get(status, "It failed.")
     first = _BECAUSE[reason]
@@ -89,11 +88,6 @@ def spoken(
     if reason is Reason.TIMED_OUT and seconds is not None:
         first = f"It was stopped after {_duration(seconds)}, because it took too long."
     return _told(first, headline or (error if reason is Reason.EXIT_STATUS else None))
-
-
-def is_asking(summary: str | None) -> bool:
-    """Whether that is the summary of a running task which waits for its owner."""
-    return summary is not None and summary.startswith(_ASKS)
 
 
 def waiting(

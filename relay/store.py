@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from relay.announced import Announced
-from relay.protocol import Report
+from relay.protocol import Report, Status
 from relay.settings import GITHUB
 from relay.speech import spoken
 from relay.tables import Announcement, Delivery, Machine, Task, marks
@@ -176,15 +176,23 @@ def put_report(machine: str, report: Report) -> Task | None:
         setattr(task, name, getattr(report, name))
     task.started_at = report.started_at.timestamp() if report.started_at else None
     task.completed_at = report.completed_at.timestamp() if report.completed_at else None
-    task.summary = spoken(
+    task.summary = _summary(task, report)
+    task.rewrite()
+    return task
+
+
+def _summary(task: Task, report: Report) -> str | None:
+    """What the end says, or the question that a running task has for its owner. Of all others that is said
+    which fits who is there when somebody asks."""
+    if not report.status.is_final and not (report.status is Status.RUNNING and report.headline):
+        return None
+    return spoken(
         report.status,
         reason=report.reason,
         error=report.error,
         headline=report.headline,
         seconds=task.completed_at - task.started_at if task.completed_at and task.started_at else None,
     )
-    task.rewrite()
-    return task
 
 
 def get_task(task_id: str) -> Task | None:

@@ -140,7 +140,7 @@ class Task(_Table):
     status = TextField(default=Status.PENDING.value)
     reason = TextField(null=True)
     error = TextField(null=True)
-    summary = TextField(null=True)
+    summary = TextField(null=True)  #: of its end, or of what it asks its owner while it runs
     returncode = IntegerField(null=True)
     truncated = BooleanField(default=False)
     attempt = IntegerField(default=1)
@@ -152,6 +152,11 @@ class Task(_Table):
 
     class Meta:
         table_name = "tasks"
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether it runs and waits for its owner to allow something: only then has it a summary already."""
+        return self.status == Status.RUNNING and self.summary is not None
 
 
 class Machine(_Table):

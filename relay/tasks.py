@@ -17,7 +17,7 @@ from relay.hub import Relay
 from relay.names import NAME
 from relay.openapi import TaskIdInPath
 from relay.protocol import Reason, Status
-from relay.speech import is_asking, last_seen, spoken, waiting
+from relay.speech import last_seen, spoken, waiting
 from relay.tables import Task
 
 MAX_WAIT_S = 45.0
@@ -124,7 +124,7 @@ def _waiting_for(relay: Relay, status: Status, machine: str) -> Waiting | None:
 
 def _summary(relay: Relay, status: Status, task: Task, *, online: bool) -> str:
     """What is said of it now: an end is told once, and until then it matters who is there."""
-    if status.is_final or (online and is_asking(task.summary)):
+    if status.is_final or (online and task.is_asking):
         return task.summary or spoken(status)
     machine = task.machine
     session = relay.hub.session(machine)
@@ -148,7 +148,7 @@ def _next_step(relay: Relay, status: Status, task: Task, again: str) -> str:
         return "Tell the user that it was cancelled."
     if status is Status.AWAITING_APPROVAL:
         return f"Tell the user to approve it in the viewer on {machine}. {again}"
-    if status is Status.RUNNING and is_asking(task.summary):
+    if task.is_asking:
         return f"Tell the user to allow or deny it in the viewer on {machine}. {again}"
     if session := relay.hub.session(machine):
         return again if session.worker else f"Tell the user to start the worker on {machine}. {again}"

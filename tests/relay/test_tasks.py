@@ -74,6 +74,20 @@ def test_the_next_step_fits_the_status(shared: Served, status: str, word: str) -
     assert word in shared.task(task_id)["next_step"]
 
 
+def test_a_running_task_that_asks_its_owner_says_so_until_it_goes_on(shared: Served) -> None:
+    with shared.machine():
+        shared.command(task_id="asks")
+        shared.report("asks", rev=1, status="running", headline="Write a.txt")
+        task = shared.task("asks")
+        assert task["summary"] == "It waits for somebody to allow this on the machine: Write a.txt."
+        assert task["next_step"].startswith("Tell the user to allow or deny it in the viewer on laptop.")
+        shared.report("asks", rev=2, status="running")
+        task = shared.task("asks")
+        assert task["summary"] == "It is still running."
+        assert task["next_step"].startswith("Ask again")
+        assert shared.rows("SELECT summary FROM tasks WHERE task_id = 'asks'") == [(None,)]
+
+
 def test_the_same_report_again_changes_nothing(shared: Served) -> None:
     shared.command(task_id="idem")
     for _ in range(3):
