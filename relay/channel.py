@@ -194,7 +194,7 @@ class _Talk:
                 case Heartbeat() as beat:
                     self._session.busy, self._session.queued = beat.busy, beat.queued
                     self._session.worker = beat.worker
-                    fetched = self._relay.hub.given_out(self._session.machine)
+                    fetched = self._relay.hub.take_given_out(self._session.machine)
                     await self._say(HeartbeatAck(fetched=fetched).model_dump_json())
                     now = self._relay.now()
                     await self._relay.writer.run(store.seen, self._session.machine, self._version, now)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from relay.protocol import CANCEL, Reason, Status
 from relay.speech import spoken
-from relay.tables import Delivery, Task, marks
+from relay.tables import Delivery, Task, placeholders
 
 MAX_SENDS = 10
 """A delivery that was sent so often without an answer is not sent again."""
@@ -70,7 +70,8 @@ def _drop(
 
 def _fail(task_id: str, verdict: tuple[object, ...], of: Collection[Status]) -> bool:
     change = "status = ?, reason = ?, error = ?, summary = ?, completed_at = ?"
-    return bool(Task.change(change, f"task_id = ? AND status IN ({marks(of)})", *verdict, task_id, *of))
+    which = f"task_id = ? AND status IN ({placeholders(of)})"
+    return bool(Task.change(change, which, *verdict, task_id, *of))
 
 
 def forget(before: float) -> int:

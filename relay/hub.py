@@ -103,8 +103,8 @@ class Hub:
         if len(fetched) < MOST_FETCHED:
             fetched.setdefault((task_id, attempt), self.clock())
 
-    def given_out(self, machine: str) -> list[Fetched]:
-        """What was given out since this was asked last."""
+    def take_given_out(self, machine: str) -> list[Fetched]:
+        """What was given out since it was taken last."""
         now = self.clock()
         return [
             Fetched(task_id=task_id, attempt=attempt, ago_s=now - at)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from relay.tokens import digest
 
-MINUTES_S = 600.0
+ANSWER_S = 600.0
 """So long an owner may look for the key."""
 CODE_S = 60.0
 MAX_TRIES = 5
@@ -47,7 +47,7 @@ class SignIns:
     def begin(self, sign_in: SignIn) -> str:
         """Keep it until the owner has answered. Returns the id of ours under which that happens; the
         app's own state would let one app answer for another."""
-        sign_in.expires_at = self._now() + MINUTES_S
+        sign_in.expires_at = self._now() + ANSWER_S
         number = secrets.token_urlsafe(32)
         self._pending = self._fresh(self._pending)
         # Anybody may begin one; the oldest makes room.

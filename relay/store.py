@@ -15,7 +15,7 @@ from relay.announced import Announced
 from relay.protocol import Report, Status
 from relay.settings import GITHUB
 from relay.speech import spoken
-from relay.tables import Announcement, Delivery, Machine, Task, marks
+from relay.tables import Announcement, Delivery, Machine, Task, placeholders
 
 DAY_S = 86_400.0
 
@@ -114,13 +114,13 @@ def _seen(delivery: NewDelivery) -> Delivery | None:
 
 def waiting(machine: str, *, skip: Collection[int], limit: int) -> list[tuple[int, int]]:
     """`(seq, bytes)` of the oldest deliveries that wait for *machine*, but those in *skip*."""
-    which = f"machine = ? AND state = 'waiting' AND seq NOT IN ({marks(skip)}) ORDER BY seq LIMIT ?"
+    which = f"machine = ? AND state = 'waiting' AND seq NOT IN ({placeholders(skip)}) ORDER BY seq LIMIT ?"
     return Delivery.pick("seq, size", which, machine, *skip, limit)
 
 
 def load(seqs: Collection[int]) -> list[Delivery]:
     """These deliveries, to be sent now: each counts as sent. What was taken back meanwhile is left out."""
-    these = f"seq IN ({marks(seqs)}) AND state = 'waiting'"
+    these = f"seq IN ({placeholders(seqs)}) AND state = 'waiting'"
     found = Delivery.find(f"{these} ORDER BY seq", *seqs)
     Delivery.change("sends = sends + 1", these, *seqs)
     return found
@@ -134,7 +134,7 @@ def count_waiting(machine: str) -> int:
 
 def acknowledge(machine: str, delivery_ids: Collection[str]) -> None:
     """The machine has these on its own disk: they are not sent again."""
-    these = f"delivery_id IN ({marks(delivery_ids)}) AND machine = ? AND state = 'waiting'"
+    these = f"delivery_id IN ({placeholders(delivery_ids)}) AND machine = ? AND state = 'waiting'"
     Delivery.change("state = 'delivered'", these, *delivery_ids, machine)
 
 

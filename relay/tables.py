@@ -83,7 +83,8 @@ class _Table(Model):
 
 @cache
 def _insertion(table: str, names: tuple[str, ...], unless: str | None) -> str:
-    text = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks(names)})"  # noqa: S608 - our own words
+    values = placeholders(names)
+    text = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values})"  # noqa: S608 - our own words
     return f"{text} ON CONFLICT ({unless}) DO NOTHING" if unless else text
 
 
@@ -91,7 +92,7 @@ def _run(text: str, values: Sequence[object]) -> Any:
     return database.execute_sql(text, values)  # type: ignore[no-untyped-call]  # peewee's stubs lack it
 
 
-def marks(values: Sized) -> str:
+def placeholders(values: Sized) -> str:
     """A `?` for each of *values*, for `IN (…)`."""
     return ", ".join("?" * len(values))
 
