@@ -13,7 +13,7 @@ from listener.client import Client
 from listener.endings import Hopeless
 from listener.settings import Settings
 from relay.hidden import hide
-from relay.protocol import explain
+from relay.mistakes import explain
 from worker.inbox import CannotOpen, open_inbox
 
 LOOK = "Look at .env and docs/CONFIGURATION.md"

@@ -12,7 +12,8 @@ from websockets.asyncio.client import ClientConnection
 
 from listener.door import Inbox
 from listener.endings import Broken
-from relay.protocol import Ack, Heartbeat, Nack, RelayFrame, Webhook, Welcome, explain
+from relay.mistakes import explain
+from relay.protocol import Ack, Heartbeat, Nack, RelayFrame, Webhook, Welcome
 from relay.version import PROTOCOL, discord
 from worker.inbox import Unacceptable, Unavailable
 

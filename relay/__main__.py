@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from relay.app import create_app
 from relay.hidden import hide
-from relay.protocol import explain
+from relay.mistakes import explain
 from relay.server import CannotListen, listen, serve
 from relay.settings import Settings
 from relay.tables import CannotOpen

@@ -15,6 +15,7 @@ from relay.announced import Announced
 from relay.delivery import ACK_S, ENVELOPE_BYTES, Window, envelope
 from relay.errors import Problem
 from relay.hub import Relay, Session
+from relay.mistakes import explain
 from relay.protocol import (
     MAX_FRAME_BYTES,
     Ack,
@@ -26,7 +27,6 @@ from relay.protocol import (
     MachineFrame,
     Nack,
     Welcome,
-    explain,
 )
 from relay.strict_json import BadJSON, parse_json
 from relay.version import PROTOCOL, discord

@@ -20,8 +20,9 @@ from relay.announced import AnnouncedAction
 from relay.errors import Problem
 from relay.hub import Relay
 from relay.instructions import INSTRUCTIONS
+from relay.mistakes import explain
 from relay.offers import Offers
-from relay.protocol import MAX_BODY_BYTES, explain
+from relay.protocol import MAX_BODY_BYTES
 from relay.tasks import TaskView
 from relay.tool import Common, Tool, allows_added_actions
 from relay.tools import Toolbox

@@ -5,16 +5,15 @@ news about the task comes back as a `Report`."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from relay import terminal
 from relay.announced import Actions, Agents, Announced, Projects
-from relay.names import NAME, Name
+from relay.names import Name
 from relay.version import PROTOCOL
 
 MAX_BODY_BYTES = 1_048_576
@@ -222,29 +221,3 @@ class CloseCode(IntEnum):
     PROTOCOL_ERROR = 4400
     ACK_TIMEOUT = 4408
     SUPERSEDED = 4409
-
-
-def explain(problem: ValidationError) -> str:
-    """Every mistake that pydantic found, in one line for people; what may hold a secret is not shown."""
-    said = [_explain_one(dict(error)) for error in problem.errors(include_url=False)]
-    return "; ".join(said[:_MOST]) + (f"; and {len(said) - _MOST} more" if len(said) > _MOST else "")
-
-
-_MOST, _PLAIN = 8, {"extra_forbidden": "is not known here", "missing": "is missing"}
-_SHAPES = {
-    NAME: "use lower case letters, digits, - and _, at most 32",
-    TASK_ID: "use letters, digits and . _ : -, at most 128, and not only dots",
-}
-
-
-def _explain_one(error: dict[str, Any]) -> str:
-    # Tags of unions ("list[str]") are our inner life, not the caller's field names.
-    where = ".".join(str(part) for part in error["loc"] if "[" not in str(part))[:100]
-    plain, message = _PLAIN.get(error["type"]), error["msg"].removeprefix("Value error, ")
-    message = _SHAPES.get(error.get("ctx", {}).get("pattern"), message)
-    said = f"{where} {plain}" if plain else f"{where}: {message}".removeprefix(": ")
-    if plain or not where or re.search(r"(?i)(key|secret|database_url|queue_url)$", where):
-        return said
-    seen = error["input"]
-    shown = f"a {type(seen).__name__}" if isinstance(seen, dict | list) else repr(seen)[:60]
-    return f"{said}, not {shown}"

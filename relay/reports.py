@@ -14,8 +14,9 @@ from pydantic import BaseModel, Field, ValidationError
 from relay import body, openapi, store
 from relay.errors import Code, Problem
 from relay.hub import Relay
+from relay.mistakes import explain
 from relay.openapi import TaskIdInPath
-from relay.protocol import MAX_REPORTS, Report, explain
+from relay.protocol import MAX_REPORTS, Report
 from relay.tasks import json_response
 
 PATH = "/tasks"

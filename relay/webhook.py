@@ -16,8 +16,9 @@ from pydantic import BaseModel, ValidationError
 from relay import body, openapi, store
 from relay.errors import Code, Problem, unknown_machine
 from relay.hub import Relay
+from relay.mistakes import explain
 from relay.names import NAME
-from relay.protocol import CANCEL, COMMAND, MAX_TTL_S, RETRY, Command, explain
+from relay.protocol import CANCEL, COMMAND, MAX_TTL_S, RETRY, Command
 from relay.tables import Task
 from relay.tasks import TaskView, answer, asked_wait, json_response, wait_until_final
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from waitress.server import create_server
 
 from relay.hidden import hide
-from relay.protocol import explain
+from relay.mistakes import explain
 from viewer.app import MAX_REQUEST_BYTES, create_app
 from viewer.devices import Devices
 from viewer.settings import Settings

@@ -16,7 +16,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from relay.hidden import hide
-from relay.protocol import explain
+from relay.mistakes import explain
 from worker import actions, agents, descendants, marks, models, moves, recovery
 from worker.clock import steady_clock, wall_clock
 from worker.policy_file import PolicyFile

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pydantic import PydanticUserError, ValidationError
 
 from relay.announced import MAX_ACTIONS, MAX_PROJECTS, Agent, Announced, AnnouncedAction, AnnouncedProject
-from relay.protocol import explain
+from relay.mistakes import explain
 from worker.actions.base import Action
 from worker.policy import Policy, Project, Rejected
 from worker.policy_file import PolicyFile

@@ -19,7 +19,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from relay.env import parse_keys
-from relay.protocol import explain
+from relay.mistakes import explain
 from worker import checks, links
 from worker.actions.base import Job
 from worker.actions.claude_code import health

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from relay.protocol import CANCEL, COMMAND, DEFAULT_TTL_S, RETRY, Command, TaskId, Webhook, explain
+from relay.mistakes import explain
+from relay.protocol import CANCEL, COMMAND, DEFAULT_TTL_S, RETRY, Command, TaskId, Webhook
 from worker import models, moves
 from worker.decisions import CannotRetry, Clock, Conflict, Decisions
 

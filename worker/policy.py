@@ -90,7 +90,8 @@ class NamedCommand(_Frozen):
     def _holes_fit(self) -> Self:
         named = {found[1] for word in self.argv if (found := _HOLE.fullmatch(word))}
         if named != set(self.holes):
-            raise ValueError(f"argv has the holes {sorted(named)} and holes describes {sorted(self.holes)}")
+            odd = ", ".join(sorted(named ^ set(self.holes)))
+            raise ValueError(f"every hole of argv is described in holes, and no other; look at {odd}")
         if _HOLE.fullmatch(self.argv[0]):
             raise ValueError("the program itself cannot be a hole")
         return self

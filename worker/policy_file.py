@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from relay.protocol import explain
+from relay.mistakes import explain
 from worker.policy import Policy, Rejected
 
 

@@ -49,6 +49,8 @@ def _choose(policy: Policy, project: str | None) -> str:
     if project is None:
         if len(policy.projects) == 1:
             return next(iter(policy.projects))
+        if not policy.projects:
+            raise Rejected("This machine has no project yet; its owner adds one to policy.toml")
         raise Rejected(f"Which project? This machine knows {listed}")
     wanted = spoken_key(project)
     names = policy.spoken.get(wanted, ())

@@ -22,7 +22,7 @@ from honcho.manager import Manager
 from honcho.printer import Message, Printer
 from pydantic import ValidationError
 
-from relay.protocol import explain
+from relay.mistakes import explain
 from worker.policy import Rejected
 from worker.policy_file import PolicyFile
 from worker.recovery import is_locked

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from listener.settings import Settings
-from relay.protocol import explain
+from relay.mistakes import explain
 from tests.chain import MACHINE_KEY
 
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from relay.env import Environment, RelayAddress, parse_keys
-from relay.protocol import explain
+from relay.mistakes import explain
 
 ADDRESS: TypeAdapter[str] = TypeAdapter(RelayAddress)
 KEY, OTHER = "fake-key-0123456789", "fake-key-9876543210"

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr, ValidationError, field_validator
 
+from relay.mistakes import explain
 from relay.protocol import (
     FINAL,
     MOVES,
@@ -14,9 +15,9 @@ from relay.protocol import (
     Reason,
     Report,
     Status,
-    explain,
     sources,
 )
+from worker.actions.shell import Shell
 
 
 def test_every_status_has_a_line_in_the_table_of_moves() -> None:
@@ -134,6 +135,21 @@ def test_what_is_said_about_thousands_of_unknown_fields_is_short() -> None:
     said = _explained(size=1, api_key="x", **{f"field{number}": 1 for number in range(5_000)})
     assert len(said) < 2_000
     assert len(_explained(size=1, api_key="x", **{"long" * 100_000: 1})) < 2_000
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("", "command is empty"),
+        ([], "command is empty"),
+        (5, "command: a text or a list is needed, not 5"),
+        (["x"] * 300, "command has 300 entries, and 200 are allowed"),
+    ],
+)
+def test_a_field_that_takes_several_kinds_says_what_is_wrong_once(command: object, said: str) -> None:
+    with pytest.raises(ValidationError) as wrong:
+        Shell.model_validate({"command": command})
+    assert explain(wrong.value) == said
 
 
 def test_an_id_of_the_wrong_shape_is_explained_in_words_and_not_by_a_pattern() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from relay.protocol import explain
+from relay.mistakes import explain
 from relay.settings import Settings
 from tests.chain import API_KEY, MACHINE_KEY
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from relay.protocol import explain
+from relay.mistakes import explain
 from tests.chain import end
 from tests.viewer.machine import MACHINE_KEY, Machine
 from viewer.devices import Devices
@@ -77,7 +77,7 @@ def test_wrong_settings_are_one_sentence(root: Path) -> None:
     assert "VIEWER_PORT: " in said
     assert "VIEWER_HOST: an IPv4 address of this machine is needed" in said
     assert "VIEWER_ORIGINS: write addresses as https://" in said
-    assert "MACHINE_KEY is missing" in failure(root, MACHINE_KEY="")
+    assert "QUEUE_URL: only a SQLite file is supported so far" in failure(root, QUEUE_URL="redis://here")
 
 
 def test_it_opens_to_others_only_when_it_is_said_where_they_sign_in() -> None:

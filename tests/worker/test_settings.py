@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from relay.protocol import explain
+from relay.mistakes import explain
 from tests.chain import API_KEY, MACHINE_KEY
 from worker.settings import ChainSettings, Settings
 

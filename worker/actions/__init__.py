@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from relay.protocol import explain
+from relay.mistakes import explain
 from worker.actions.base import Action
 from worker.policy import Rejected
 

@@ -213,13 +213,14 @@ def outcome_of(completed: Completed, timeout: float, headline: str | None = None
 
 
 def last_line(completed: Completed) -> str | None:
-    """The last line that says something; errors speak before results. At most 200 characters."""
+    """The last line that says something; errors speak before results, and git's own word for them before
+    the advice that follows it. At most 200 characters."""
     first, second = (completed.stdout, completed.stderr)
     if completed.returncode != 0:
         first, second = second, first
     for text in (first, second):
         if lines := [line.strip() for line in text.splitlines() if line.strip()]:
-            return lines[-1][:200]
+            return next((line for line in lines if line.startswith("fatal: ")), lines[-1])[:200]
     return None
 
 
