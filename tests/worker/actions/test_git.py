@@ -234,6 +234,25 @@ def test_a_file_is_not_moved_out_of_the_project_through_a_link(do: Do, trap: Tra
     assert snapshot(trap.outside) == before
 
 
+@pytest.mark.parametrize(
+    "target",
+    [".git/hooks/pre-commit", ".git/commondir", ".git/objects/info/alternates", "sub/.git/hooks/pre-commit",
+     "sub/.GIT/commondir", "shortcut/hooks/pre-commit", "shortcut", "bare/hooks/post-receive", "bare",
+     "elsewhere/hooks/pre-commit"],
+)  # fmt: skip
+def test_nothing_is_moved_into_what_is_gits_own(do: Do, project: Path, target: str) -> None:
+    git(project, "init", "-q", "sub")
+    git(project, "init", "-q", "--bare", "bare")
+    git(project, "init", "-q", "--separate-git-dir=elsewhere")
+    for folder in (project / "elsewhere", project / "sub" / ".git"):
+        (folder / "hooks").mkdir(exist_ok=True)
+    (project / "shortcut").symlink_to("elsewhere")
+    before = snapshot(project)
+    assert isinstance(do("git", command=["git", "mv", "note.txt", target]), str)
+    assert isinstance(do("git", command=["git", "mv", "docs", target]), str)
+    assert snapshot(project) == before
+
+
 def test_a_link_itself_may_be_moved(do: Do, trap: Trap) -> None:
     said(do("git", root=trap.project, command="git mv link.txt docs/link.txt"))
     assert (trap.project / "docs" / "link.txt").is_symlink()

@@ -20,6 +20,7 @@ from worker.actions.git.audit import Audits, has_submodules
 from worker.actions.git.forced import environment, uses_network
 from worker.actions.git.headlines import complaint, headline
 from worker.actions.git.parse import Verdict, classify
+from worker.actions.git.places import check_paths
 from worker.actions.git.reference import notes
 from worker.actions.git.repository import Repository, at, find, has_hooks, nested
 from worker.output import open_log
@@ -67,7 +68,7 @@ class Git(Action):
         verdict = self._verdict()
         repository = _place(job, verdict)
         skipped = False
-        _check_links(job, verdict)
+        check_paths(job, verdict, repository)
         if repository is not None and not job.is_trusted:
             skipped = _audit(job, verdict, repository)
         hooks = job.is_trusted and verdict.access != "read"
@@ -98,22 +99,6 @@ def _place(job: Job, verdict: Verdict) -> Repository | None:
         if os.path.lexists(taken):
             raise Rejected(f"{taken} is there already; git {verdict.subcommand} makes new ones only")
     return None
-
-
-def _check_links(job: Job, verdict: Verdict) -> None:
-    # All other sub-commands look themselves whether a path leads through a link; git mv does not, and
-    # would move a file to wherever a link in the project points.
-    if verdict.subcommand != "mv":
-        return
-    words = verdict.argv[2:]
-    paths = words[words.index("--") + 1 :] if "--" in words else ()
-    named = [*(word for word in words[: len(words) - len(paths)] if not word.startswith("-")), *paths]
-    for word in named:
-        place = job.directory / word
-        # A link may be moved itself; as the last word, what it points to is where things go.
-        real = Path(os.path.realpath(place if word == named[-1] else place.parent))
-        if real != job.root and job.root not in real.parents:
-            raise Rejected(f"git mv stays inside the project; a link makes {word!r} lead to {real}")
 
 
 def _audit(job: Job, verdict: Verdict, repository: Repository) -> bool:

@@ -75,6 +75,11 @@ _FIELD = (
 )
 FIELDS = re.compile(rf"(?:[^%\x00-\x1f\x7f]|{_FIELD}){{1,300}}")
 
+# Names that a file system takes for .git, as git itself has them (is_ntfs_dotgit, is_hfs_dotgit): in any
+# case, with dots, spaces or a stream behind it, by its short name, with letters between that nobody sees.
+_UNSEEN = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_GIT_DIR = re.compile(r"(?:\.git|git~1)[ .]*(?::.*)?", re.DOTALL)
+
 
 def shape_fault(words: Sequence[str]) -> str | None:
     """What is wrong with *words* as a list, whatever they mean; None when nothing is."""
@@ -87,6 +92,15 @@ def shape_fault(words: Sequence[str]) -> str | None:
     return None
 
 
+def is_in_git_dir(path: str) -> bool:
+    """Whether some part of *path* names a git directory on any file system."""
+    # Nearly no path has these letters; those that have are looked at closely.
+    if "git" not in path.casefold() and path.isascii():
+        return False
+    parts = re.split(r"[/\\]", _UNSEEN.sub("", path).casefold())
+    return any(_GIT_DIR.fullmatch(part) for part in parts)
+
+
 def path_fault(word: str) -> str | None:
     """Why *word* is no path, name or revision inside the project; None when it may be one."""
     if not word or word == "-" or "\n" in word or "\t" in word:
@@ -95,4 +109,6 @@ def path_fault(word: str) -> str | None:
         return "it would leave the project; give a path inside"
     if word[0] == ":" or "::" in word or "://" in word:
         return "give a plain path, or the name of a branch or a commit"
+    if is_in_git_dir(word):
+        return "what lies in .git is git's own; give a path outside of it"
     return None
