@@ -15,6 +15,7 @@ from typing import Any
 from relay.protocol import Status
 from worker import actions, policy, projects
 from worker.actions.base import Action
+from worker.actions.git import repository
 from worker.policy import READS, Policy, Rejected
 from worker.policy_file import PolicyFile
 from worker.projects import Place
@@ -31,11 +32,12 @@ class Admission:
     action: Action
     place: Place
     rules: Policy
+    caller: str
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        """Every directory of this machine in which the same is allowed."""
-        return projects.roots(self.rules, self.action.scope)
+        """Every directory of this machine in which the caller may ask for the same."""
+        return projects.roots(self.rules, self.action.scope, self.caller)
 
     @property
     def fingerprint(self) -> str:
@@ -46,8 +48,9 @@ class Admission:
 
     @property
     def lane(self) -> str | None:
-        """What it must hold alone while it runs: the repository that it may change, by its real
-        path, unless the action says otherwise. None when it may run beside anything."""
+        """What it must hold alone while it runs: the repository that it may change, by the real path
+        that all of its work trees share, unless the action says otherwise. None when it may run beside
+        anything."""
         return self.action.lane(self._repository)
 
     @property
@@ -57,7 +60,8 @@ class Admission:
             return None
         inside = [self.place.directory, *self.place.directory.parents]
         inside = [one for one in inside if one == self.place.root or self.place.root in one.parents]
-        return str(next((one for one in inside if os.path.lexists(one / ".git")), self.place.root))
+        found = (repository.lane(one) for one in inside)
+        return str(next(filter(None, found), self.place.root))
 
 
 def admit(rules: Policy, caller: str, action_type: str, params: Mapping[str, Any]) -> Admission:  # Any: JSON
@@ -69,7 +73,7 @@ def admit(rules: Policy, caller: str, action_type: str, params: Mapping[str, Any
     if bound.timeout > rules.limits.max_timeout_s:
         most = f"{rules.limits.max_timeout_s:g}"
         raise Rejected(f"The timeout of {bound.timeout:g} seconds is too long; policy.toml allows {most}")
-    return Admission(bound, place, rules)
+    return Admission(bound, place, rules, caller)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from relay.names import spoken_key
-from worker.policy import Policy, Project, Rejected
+from worker.policy import Policy, Project, Rejected, check
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,19 @@ def resolve(policy: Policy, project: str | None, working_dir: str | None) -> Pla
     return _inside(name, policy.projects[name], root, root / working_dir)
 
 
-def roots(policy: Policy, scope: str) -> tuple[Path, ...]:
-    """The real directories of all projects that allow *scope*, whether they are there or not."""
-    return tuple(Path(_real(one)) for one in policy.projects.values() if scope in one.scopes())
+def roots(policy: Policy, scope: str, caller: str) -> tuple[Path, ...]:
+    """The real directories of all projects in which *caller* may ask for *scope*, whether they are there
+    or not."""
+    found = (one for name, one in policy.projects.items() if _may(policy, name, scope, caller))
+    return tuple(Path(_real(one)) for one in found)
+
+
+def _may(policy: Policy, name: str, scope: str, caller: str) -> bool:
+    try:
+        check(policy, name, scope, caller)
+    except Rejected:
+        return False
+    return True
 
 
 def _choose(policy: Policy, project: str | None) -> str:

@@ -139,6 +139,31 @@ def test_two_projects_that_lead_to_one_repository_share_its_lane(project: Path, 
     assert lanes_of == {str(project)}
 
 
+def test_all_work_trees_of_a_repository_share_its_lane(project: Path, tmp_path: Path) -> None:
+    git(project, "worktree", "add", "-q", str(tmp_path / "linked"))
+    git(project, "init", "-q", "source")
+    git(project / "source", "commit", "-q", "--allow-empty", "-m", "x")
+    git(project, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "./source", "sub")
+    git(project / "sub", "worktree", "add", "-q", str(tmp_path / "of-sub"))
+    folders = ("project", "linked", "project/sub", "of-sub")
+    places = {name: {"path": str(tmp_path / name), "shell": "full"} for name in folders}
+    named = {name.replace("/", "-"): one for name, one in places.items()}
+    policy = Policy.model_validate({"version": 1, "projects": named})
+    lane = {one: admit(policy, "x", "shell", {"command": "ls", "project": one}).lane for one in named}
+    assert lane["linked"] == lane["project"] == str(project)
+    assert lane["of-sub"] == lane["project-sub"] == str(project / ".git" / "modules" / "sub")
+
+
+def test_what_only_looks_like_a_repository_is_no_lane_of_its_own(rules: Policy, project: Path) -> None:
+    # git goes on upwards from there, and works in the repository around it.
+    (project / "empty" / ".git").mkdir(parents=True)
+    (project / "nowhere").mkdir()
+    (project / "nowhere" / ".git").write_text("gitdir: nowhere\n")
+    for folder in (project / "empty", project / "nowhere"):
+        admitted = admit(rules, "x", "shell", {"command": "ls", "working_dir": str(folder)})
+        assert admitted.lane == str(project)
+
+
 def test_a_project_that_says_parallel_has_no_lane(policy_path: Path, project: Path) -> None:
     one = {"path": str(project), "shell": "full", "parallel": True}
     policy = Policy.model_validate({"version": 1, "projects": {"garden": one}})

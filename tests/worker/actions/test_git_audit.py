@@ -303,6 +303,44 @@ def test_a_linked_work_tree_needs_its_repository_to_be_allowed_as_well(
     assert is_fine(do("git", directory=inside, command="git log -1"))
 
 
+def test_what_lies_in_another_project_must_know_the_work_tree_that_leads_to_it(
+    do: Do, project: Path, tmp_path: Path
+) -> None:
+    linked, thief = tmp_path / "linked", tmp_path / "thief"
+    git(project, "worktree", "add", "-q", str(linked))
+    thief.mkdir()
+    common, own = project / ".git", project / ".git" / "worktrees" / "linked"
+    for make in (
+        lambda: (thief / ".git").write_text(f"gitdir: {common}\n"),
+        lambda: (thief / ".git").write_text(f"gitdir: {own}\n"),
+        lambda: (thief / ".git").symlink_to(common),
+        lambda: (thief / ".git").symlink_to(own),
+    ):
+        make()
+        for command in ("git log", "git commit --allow-empty -m x"):
+            refusal = str(do("git", root=thief, roots=(project,), command=command))
+            assert "by what git wrote down there" in refusal
+            assert "git worktree repair" in refusal
+        (thief / ".git").unlink()
+    # A repository of its own that takes all but its HEAD from another one.
+    git(thief, "init", "-q", "-b", "main")
+    (thief / ".git" / "commondir").write_text(f"{common}\n")
+    assert "by what git wrote down" in str(do("git", root=thief, roots=(project,), command="git log"))
+    assert is_fine(do("git", root=linked, roots=(project,), command="git commit --allow-empty -m x"))
+
+
+def test_a_submodule_may_be_a_project_of_its_own(do: Do, project: Path) -> None:
+    git(project, "init", "-q", "source")
+    git(project / "source", "commit", "-q", "--allow-empty", "-m", "Inner commit")
+    git(project, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "./source", "sub")
+    outcome = do("git", root=project / "sub", roots=(project,), command="git log")
+    assert outcome.headline == "The latest commit says: Inner commit."
+    git(project / "sub", "config", "--unset", "core.worktree")
+    assert "by what git wrote down" in str(
+        do("git", root=project / "sub", roots=(project,), command="git log")
+    )
+
+
 def test_a_submodule_is_a_repository_of_its_own(do: Do, project: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()

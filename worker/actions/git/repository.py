@@ -13,6 +13,8 @@ from worker.policy import Rejected
 _MAX_POINTER_BYTES = 8_192
 _HEAD = re.compile(rb"ref:\s*refs/[^\x00]+|[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
+_WORK_TREE = re.compile(rb'^[ \t]*worktree[ \t]*=[ \t]*"?([^"\r\n]+?)"?[ \t]*$', re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Repository:
@@ -47,15 +49,26 @@ def find(directory: Path, root: Path, roots: Iterable[Path] = (), *, is_trusted:
 
 def at(top: Path, roots: tuple[Path, ...], *, is_trusted: bool = False) -> Repository | None:
     """The repository whose work tree begins at *top*; None when git would see none there.
-    Raises Rejected when its parts lie in none of *roots*, or belong to somebody else."""
+    Raises Rejected when its parts lie in none of *roots*, or belong to somebody else. The first of
+    *roots* is the project's own: what lies in another one must know of this work tree."""
     found = _git_dir(top)
     if found is None:
         return None
     repository = Repository(top, *found)
     _check_inside(repository, roots)
+    _check_known(repository, roots[0])
     if not is_trusted:
         _check_owner(repository)
     return repository
+
+
+def lane(top: Path) -> Path | None:
+    """What stands for the repository whose work tree begins at *top*: the same for all work trees and
+    links that share it, and *top* itself for most. None when git would see none there."""
+    found = _git_dir(top)
+    if found is None:
+        return None
+    return found[1].parent if found[1].name == ".git" else found[1]
 
 
 def nested(top: Path) -> Iterator[Path]:
@@ -127,6 +140,41 @@ def _check_inside(repository: Repository, roots: tuple[Path, ...]) -> None:
                 f"The repository of {repository.top} keeps its data in {part}, outside of the project. "
                 "Add the directory that holds it to policy.toml as a project of its own"
             )
+
+
+def _check_known(repository: Repository, own: Path) -> None:
+    # Otherwise one written line in a .git file would let work in one project change another, past its
+    # lane and past who may use it. git itself writes down which work tree belongs to what it keeps.
+    git_dir, common_dir = repository.git_dir, repository.common_dir
+    if git_dir.is_relative_to(own) and common_dir.is_relative_to(own):
+        return
+    if git_dir == common_dir:
+        known = _named_by_config(git_dir)
+    else:
+        known = _named_by_worktree(git_dir) if git_dir.parent == common_dir / "worktrees" else None
+    if known != repository.top:
+        raise Rejected(
+            f"{repository.top / '.git'} leads to {git_dir}, which belongs to {known or 'no other folder'} by "
+            "what git wrote down there. If it was moved, git worktree repair puts that right"
+        )
+
+
+def _named_by_worktree(git_dir: Path) -> Path | None:
+    try:
+        pointer = os.fsdecode(_read(git_dir / "gitdir").rstrip(b"\r\n"))
+        return Path(os.path.realpath((git_dir / pointer).parent))
+    except (OSError, ValueError):
+        return None
+
+
+def _named_by_config(git_dir: Path) -> Path | None:
+    # Submodules say it there. That git reads it the same way is for the audit; here counts that
+    # somebody who may write in there has named this folder.
+    try:
+        found = _WORK_TREE.search(_read(git_dir / "config"))
+        return Path(os.path.realpath(git_dir / os.fsdecode(found[1]))) if found else None
+    except (OSError, ValueError):
+        return None
 
 
 def _check_owner(repository: Repository) -> None:
