@@ -16,7 +16,7 @@ from tests.traps import UNSTOPPABLE, Trap, configure
 from worker.actions.base import Outcome
 from worker.actions.git import audit
 from worker.actions.git.audit import SETTLED_S, Audits
-from worker.actions.git.repository import Repository, find, nested
+from worker.actions.git.repository import Repository, at, find, nested
 from worker.policy import Rejected
 
 Do = Callable[..., Outcome]
@@ -205,7 +205,8 @@ def test_an_unchanged_configuration_is_read_once(project: Path) -> None:
     audits = Audits(lambda: (project / ".git" / "config").stat().st_ctime + SETTLED_S + 1)
     for _ in range(5):
         audits.check(counted.repository, counted)
-    assert counted.times == 1
+    # Once for what it says, once for whether git accepts it.
+    assert counted.times == 2
 
 
 @pytest.mark.parametrize("how", ["append", "replace", "same size and time", "another file"])
@@ -237,7 +238,7 @@ def test_what_was_changed_a_moment_ago_is_read_again_each_time(project: Path) ->
     audits = Audits(lambda: (project / ".git" / "config").stat().st_ctime + SETTLED_S / 2)
     for _ in range(3):
         audits.check(counted.repository, counted)
-    assert counted.times == 3
+    assert counted.times == 6
 
 
 def test_a_change_while_it_is_read_is_refused(project: Path) -> None:
@@ -266,7 +267,7 @@ def test_the_memory_of_audits_is_bounded_and_may_be_shared(
     monkeypatch.setattr(audit, "_MAX_KEPT", 3)
     audits = Audits(lambda: 2**40)
     others = [Repository(Path(f"/{n}"), Path(f"/{n}/.git"), Path(f"/{n}/.git")) for n in range(20)]
-    threads = [threading.Thread(target=audits.check, args=(one, lambda words: (1, "", ""))) for one in others]
+    threads = [threading.Thread(target=audits.check, args=(one, lambda words: (0, "", ""))) for one in others]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -377,6 +378,63 @@ def test_what_git_would_not_accept_as_a_repository_is_none(do: Do, project: Path
     # Without a repository, git diff compares any two files, and obeys no rule of a project.
     (project / ".git" / broken).rename(project / ".git" / "away")
     assert "is in no git repository" in str(do("git", command="git diff note.txt docs/read.txt"))
+
+
+V0, V1 = "[core]\nrepositoryformatversion=0\n", "[core]\nrepositoryformatversion=1\n"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [f"{V1}[extensions]\nrefstorage=files\n", f"{V1}[extensions]\nrelativeworktrees=true\n",
+     f"{V0}[extensions]\nobjectformat=sha1\n", f"{V1}[extensions]\nobjectformat=md5\n",
+     f"{V1}[extensions]\ncompatobjectformat=sha256\n"],
+)  # fmt: skip
+@pytest.mark.parametrize("is_trusted", [False, True])
+def test_a_format_that_this_git_does_not_know_never_makes_it_compare_any_two_files(
+    do: Do, project: Path, tmp_path: Path, config: str, is_trusted: bool
+) -> None:
+    outside(project, tmp_path)
+    (project / ".git" / "config").write_text(config)
+    accepted = subprocess.run(["git", "rev-parse"], cwd=project, check=False, capture_output=True)
+    outcome = do("git", command="git diff link/secret.txt note.txt", is_trusted=is_trusted)
+    assert "fake-secret" not in str(outcome)
+    if accepted.returncode != 0:
+        assert isinstance(outcome, str), outcome
+
+
+HEADS = (
+    b"ref: refs/heads/main\n", b"ref:refs/heads/main", b"ref:\t \r\nrefs/heads/main\n", b"ref: refs/",
+    b"ref:" + b" " * 246 + b"refs/heads/main", b"ref:" + b" " * 247 + b"refs/heads/main",
+    b"ref:" + b" " * 300 + b"refs/heads/main", b"ref:\x0crefs/heads/main\n", b"ref:\x0brefs/heads/main\n",
+    b"ref:\x85refs/heads/main", b"ref: refs\n", b"REF: refs/heads/main", b" ref: refs/heads/main", b"",
+    b"a" * 40, b"A" * 40 + b"\n", b"aB" * 20 + b"rest", b"a" * 39, b"g" * 40, b"0" * 64, b"\x00",
+    b"ref: refs/\x00",
+    b"ref:\x00refs/heads/main",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_head_is_accepted_exactly_where_git_accepts_it(project: Path, tmp_path: Path, head: bytes) -> None:
+    (project / ".git" / "HEAD").write_bytes(head)
+    env = {**os.environ, "GIT_DIR": str(project / ".git")}
+    done = subprocess.run(["git", "rev-parse", "--git-dir"], env=env, check=False, capture_output=True)
+    assert (at(project, (project,)) is not None) == (done.returncode == 0)
+
+
+def outside(project: Path, tmp_path: Path) -> None:
+    """A link that leads out of the project, to a secret."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.txt").write_text("fake-secret\n")
+    (project / "link").symlink_to(tmp_path / "outside")
+
+
+@pytest.mark.parametrize("head", [one for one in HEADS if one])
+def test_whatever_is_in_head_two_files_are_never_compared_outside(
+    do: Do, project: Path, tmp_path: Path, head: bytes
+) -> None:
+    outside(project, tmp_path)
+    (project / ".git" / "HEAD").write_bytes(head)
+    assert "fake-secret" not in str(do("git", command="git diff link/secret.txt note.txt"))
 
 
 def test_the_work_tree_is_the_one_that_was_found_whatever_the_environment_says(

@@ -69,7 +69,7 @@ class Git(Action):
         repository = _place(job, verdict)
         skipped = False
         check_paths(job, verdict, repository)
-        if repository is not None and not job.is_trusted:
+        if repository is not None:
             skipped = _audit(job, verdict, repository)
         hooks = job.is_trusted and verdict.access != "read"
         env = environment(verdict, repository, hooks=hooks, ssh=_ssh(job, verdict))
@@ -108,7 +108,9 @@ def _audit(job: Job, verdict: Verdict, repository: Repository) -> bool:
     def read(words: tuple[str, ...]) -> tuple[int, str, str]:
         return _ask(job, verdict, words)
 
-    finding = _AUDITS.check(repository, read)
+    finding = _AUDITS.check(repository, read, is_trusted=job.is_trusted)
+    if job.is_trusted:
+        return False
     if verdict.access != "read" and has_submodules(repository):
         # git add, stash and merge look into submodules, where filters have names of their own.
         for folder in nested(repository.top):

@@ -1,4 +1,5 @@
-"""Does the configuration of a repository name programs or places that cannot be overruled?
+"""Does the configuration of a repository name programs or places that cannot be overruled, and does git
+accept it at all?
 
 Content filters, merge drivers, hooks in the configuration and the like have free names: there is no
 value to force. A repository that has such a key is refused, unless its owner trusts it.
@@ -90,24 +91,26 @@ class Audits:
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
         self._lock = threading.Lock()
-        self._kept: dict[Repository, tuple[_Stamp, Finding]] = {}
+        self._kept: dict[tuple[Repository, bool], tuple[_Stamp, Finding]] = {}
 
-    def check(self, repository: Repository, read: Read) -> Finding:
-        """Raises Rejected when the repository's configuration may not be obeyed. *read* runs git;
-        it is used only when a file has changed since the last look."""
-        stamp = _stamp(repository)
+    def check(self, repository: Repository, read: Read, *, is_trusted: bool = False) -> Finding:
+        """Raises Rejected when the repository's configuration may not be obeyed, which is not asked when
+        it *is_trusted*, or when git does not accept the repository. *read* runs git; it is used only when
+        a file has changed since the last look."""
+        stamp, key = _stamp(repository), (repository, is_trusted)
         with self._lock:
-            kept = self._kept.get(repository)
+            kept = self._kept.get(key)
         if kept is not None and kept[0] == stamp:
             return kept[1]
-        finding = _audit(repository, read)
+        finding = Finding() if is_trusted else _audit(repository, read)
+        _check_accepted(repository, read)
         if _stamp(repository) != stamp:
             raise Rejected(f"The git configuration of {repository.top} is being changed just now; ask again")
         if self._is_settled(stamp):
             with self._lock:
                 if len(self._kept) >= _MAX_KEPT:
                     self._kept.clear()
-                self._kept[repository] = (stamp, finding)
+                self._kept[key] = (stamp, finding)
         return finding
 
     def _is_settled(self, stamp: _Stamp) -> bool:
@@ -142,6 +145,18 @@ def _audit(repository: Repository, read: Read) -> Finding:
         if path.exists():
             found |= _keys(repository, path, read)
     return Finding(hooks=found.get("core.hookspath"))
+
+
+def _check_accepted(repository: Repository, read: Read) -> None:
+    # It depends on the version of git which formats and extensions it knows, and where it knows one not,
+    # git diff a b compares any two files, through links as well.
+    place = (f"--git-dir={repository.git_dir}", f"--work-tree={repository.top}")
+    status, stdout, stderr = read((*place, "rev-parse", "--git-dir"))
+    if status != 0:
+        raise Rejected(
+            f"git does not accept {repository.git_dir} as a repository: "
+            f"{(stderr or stdout).strip()[:200]}; put it right, or use the git that made it"
+        )
 
 
 def _keys(repository: Repository, path: Path, read: Read) -> Mapping[str, str]:

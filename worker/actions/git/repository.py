@@ -11,7 +11,9 @@ from pathlib import Path
 from worker.policy import Rejected
 
 _MAX_POINTER_BYTES = 8_192
-_HEAD = re.compile(rb"ref:\s*refs/[^\x00]+|[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_HEAD_BYTES = 255
+# validate_headref in git's setup.c: its own idea of white space, letters of either case, whatever follows.
+_HEAD = re.compile(rb"ref:[ \t\n\r]*refs/|[0-9a-fA-F]{40}")
 
 _WORK_TREE = re.compile(rb'^[ \t]*worktree[ \t]*=[ \t]*"?([^"\r\n]+?)"?[ \t]*$', re.MULTILINE)
 
@@ -105,13 +107,14 @@ def _git_dir(top: Path) -> tuple[Path, Path] | None:
 
 def _is_git_dir(folder: Path, common: Path) -> bool:
     # As strict as git: commands that work without a repository (git diff a b compares any two
-    # files) would else do so when git does not accept what we have found.
+    # files) would else do so when git does not accept what we have found. What its configuration has
+    # to do with that, git itself is asked (`audit`).
     if not (common / "objects").is_dir() or not (common / "refs").is_dir():
         return False
     head = folder / "HEAD"
     if head.is_symlink():
         return str(head.readlink()).startswith("refs/")
-    return _HEAD.match(_read(head)) is not None
+    return _HEAD.match(_read(head)[:_HEAD_BYTES]) is not None
 
 
 def _common_dir(git_dir: Path) -> Path:
