@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -251,6 +253,72 @@ def test_nothing_is_moved_into_what_is_gits_own(do: Do, project: Path, target: s
     assert isinstance(do("git", command=["git", "mv", "note.txt", target]), str)
     assert isinstance(do("git", command=["git", "mv", "docs", target]), str)
     assert snapshot(project) == before
+
+
+READS_BEHIND = (
+    "git blame k/key", "git blame -- k/key", "git blame HEAD -- k/key", "git grep fake", "git grep fake -- k",
+    "git grep fake k/key", "git grep --untracked fake -- k/key", "git diff HEAD:note.txt k/key",
+    "git diff HEAD:note.txt -- k/key", "git ls-files -m", "git ls-files -d k", "git ls-files --eol -- k/key",
+)  # fmt: skip
+OTHER_READS = (
+    "git diff -- k/", "git diff", "git diff HEAD", "git diff HEAD:k/key note.txt", "git status", "git show",
+    "git log -p", "git stash show -p", "git shortlog", "git ls-files -o k/key", "git ls-files", "git clean -n",
+    "git grep --cached mine",
+)  # fmt: skip
+
+
+@pytest.fixture
+def behind(project: Path, tmp_path: Path) -> Path:
+    """A project in which a link out of it stands where git has a folder; out there is more."""
+    (project / "k").mkdir()
+    (project / "k" / "key").write_text("mine\n")
+    git(project, "add", ".")
+    git(project, "commit", "-q", "-m", "Add a folder")
+    (project / "note.txt").write_text("stashed\n")
+    git(project, "stash")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "key").write_text("fake-secret\n")
+    (project / "k" / "key").unlink()
+    (project / "k").rmdir()
+    (project / "k").symlink_to(tmp_path / "outside")
+    return project
+
+
+@pytest.mark.parametrize("command", READS_BEHIND)
+def test_no_file_is_read_through_a_link_that_stands_in_for_a_folder(
+    do: Do, behind: Path, command: str
+) -> None:
+    refusal = do("git", command=command)
+    assert isinstance(refusal, str), refusal
+    assert "link" in refusal
+    assert "fake-secret" not in refusal
+    assert isinstance(do("git", directory=behind / "docs", command="git grep fake"), str)
+
+
+@pytest.mark.parametrize("command", OTHER_READS)
+def test_all_other_reads_see_for_themselves_that_it_is_a_link(do: Do, behind: Path, command: str) -> None:
+    outcome = do("git", command=command)
+    assert "fake-secret" not in str(outcome)
+    if command != "git diff -- k/":
+        said(outcome)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file system takes no such names")
+def test_a_link_behind_a_name_that_is_no_text_is_seen_as_well(do: Do, project: Path, tmp_path: Path) -> None:
+    folder = project / os.fsdecode(b'a\xff "b')
+    for place in (folder, tmp_path / "outside"):
+        place.mkdir()
+        (place / "key").write_text("fake-secret\n")
+    git(project, "add", ".")
+    shutil.rmtree(folder)
+    folder.symlink_to(tmp_path / "outside")
+    assert "a link where git has a folder" in str(do("git", command="git grep fake"))
+
+
+def test_grep_finds_what_is_there_though_other_files_are_missing(do: Do, project: Path) -> None:
+    (project / "docs" / "read.txt").unlink()
+    (project / "link").symlink_to("docs")
+    assert "note.txt" in said(do("git", command="git grep one"))
 
 
 def test_a_link_itself_may_be_moved(do: Do, trap: Trap) -> None:

@@ -19,6 +19,7 @@ from worker.actions.base import Action, Job, Outcome, outcome_of
 from worker.actions.git.audit import Audits, has_submodules
 from worker.actions.git.forced import environment, uses_network
 from worker.actions.git.headlines import complaint, headline
+from worker.actions.git.inquiry import NOWHERE, ask
 from worker.actions.git.parse import Verdict, classify
 from worker.actions.git.places import check_paths
 from worker.actions.git.reference import notes
@@ -32,7 +33,6 @@ _AUDITS = Audits()
 _classify = lru_cache(32)(classify)
 _MAKES_A_REPOSITORY = {"init", "clone"}
 _NEEDS_NONE = {*_MAKES_A_REPOSITORY, "version"}
-_NOWHERE = Path(os.devnull)
 
 
 class Git(Action):
@@ -68,9 +68,9 @@ class Git(Action):
         verdict = self._verdict()
         repository = _place(job, verdict)
         skipped = False
-        check_paths(job, verdict, repository)
         if repository is not None:
             skipped = _audit(job, verdict, repository)
+            check_paths(job, verdict, repository)
         hooks = job.is_trusted and verdict.access != "read"
         env = environment(verdict, repository, hooks=hooks, ssh=_ssh(job, verdict))
         with _own_index(verdict, repository) as index:
@@ -106,7 +106,7 @@ def _audit(job: Job, verdict: Verdict, repository: Repository) -> bool:
     names programs that cannot be kept from running."""
 
     def read(words: tuple[str, ...]) -> tuple[int, str, str]:
-        return _ask(job, verdict, words)
+        return ask(job, verdict, words)
 
     finding = _AUDITS.check(repository, read, is_trusted=job.is_trusted)
     if job.is_trusted:
@@ -119,21 +119,11 @@ def _audit(job: Job, verdict: Verdict, repository: Repository) -> bool:
     return verdict.access != "read" and (finding.hooks is not None or has_hooks(repository))
 
 
-def _ask(job: Job, verdict: Verdict, words: tuple[str, ...]) -> tuple[int, str, str]:
-    """What git says to a question of ours: exit status, stdout, stderr."""
-    # Not into the task's log: configuration may hold passwords. LC_ALL=C: in other locales a name
-    # that is no text in it would escape every pattern.
-    env = {**environment(verdict, None), "LC_ALL": "C"}
-    quiet = replace(job, log=_NOWHERE, stop=lambda: False, redactor=None)
-    done = quiet.run(("git", *words), timeout=10, env=env)
-    return done.returncode, done.stdout, done.stderr
-
-
 def _ssh(job: Job, verdict: Verdict) -> str:
     """How the owner calls ssh: from their own configuration, never from the repository's."""
     if not uses_network(verdict):
         return "ssh"
-    status, stdout, _ = _ask(job, verdict, ("config", "--global", "--get", "core.sshCommand"))
+    status, stdout, _ = ask(job, verdict, ("config", "--global", "--get", "core.sshCommand"))
     return stdout.strip() if status == 0 and stdout.strip() else "ssh"
 
 
@@ -174,7 +164,7 @@ def _run(job: Job, verdict: Verdict, timeout: float, env: Mapping[str, str]) -> 
     if verdict.subcommand != "remote":
         return job.run(verdict.argv, timeout=timeout, env=env)
     # Addresses of remotes may hold passwords, which must not even get into the log.
-    completed = replace(job, log=_NOWHERE).run(verdict.argv, timeout=timeout, env=env)
+    completed = replace(job, log=NOWHERE).run(verdict.argv, timeout=timeout, env=env)
     clean = replace(completed, stdout=_without_passwords(completed.stdout))
     with open_log(job.log) as log:
         os.write(log, (clean.stdout + clean.stderr).encode())

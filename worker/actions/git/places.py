@@ -6,18 +6,68 @@ import os
 from pathlib import Path
 
 from worker.actions.base import Job
+from worker.actions.git.inquiry import names, or_refuse
 from worker.actions.git.parse import Verdict
 from worker.actions.git.repository import Repository
 from worker.actions.git.values import is_in_git_dir
 from worker.policy import Rejected
 
 _GITS = ("HEAD", "objects", "refs")
+_LOOKING = frozenset({"-m", "--modified", "-d", "--deleted", "-k", "--killed", "--eol"})
 
 
-def check_paths(job: Job, verdict: Verdict, repository: Repository | None) -> None:
-    """Raises Rejected when git would follow a path of *verdict* to where no command has business."""
-    if verdict.subcommand == "mv" and repository is not None:
+def check_paths(job: Job, verdict: Verdict, repository: Repository) -> None:
+    """Raises Rejected when git would follow a path of *verdict* to where no command has business. Most
+    sub-commands look themselves whether a folder on the way to a file is a link; these do not."""
+    if verdict.subcommand == "mv":
         _check_moved(job, verdict, repository)
+    elif verdict.subcommand in {"blame", "diff"}:
+        # diff only where one side is a file and the other one not: git diff HEAD:a b.
+        _check_direct(job, verdict)
+    elif _reads_tracked(verdict):
+        _check_tracked(job, verdict, repository)
+
+
+def _reads_tracked(verdict: Verdict) -> bool:
+    """Whether git opens, by the names in its index, whatever stands there now."""
+    words = verdict.argv[2:]
+    options = {*(words[: words.index("--")] if "--" in words else words)}
+    if verdict.subcommand == "grep":
+        return "--cached" not in options
+    return verdict.subcommand == "ls-files" and not _LOOKING.isdisjoint(options)
+
+
+def _check_direct(job: Job, verdict: Verdict) -> None:
+    for word in _named(verdict):
+        if link := _link_on_the_way(job.directory, word):
+            raise Rejected(
+                f"{word!r} leads through the link {link}, and git {verdict.subcommand} would follow it; "
+                "name a path without links"
+            )
+
+
+def _check_tracked(job: Job, verdict: Verdict, repository: Repository) -> None:
+    # For git, files behind a link are gone, so they are among what it misses; everything else is as it
+    # is tracked. That is quick where git looks at all files anyway.
+    missed = names(
+        job, verdict, repository, ("diff-files", "--name-only", "--no-relative", "--diff-filter=DU")
+    )
+    for name in or_refuse(missed, "which files are missing"):
+        if link := _link_on_the_way(repository.top, name):
+            raise Rejected(
+                f"git {verdict.subcommand} would read {name} through {link}, a link where git has a folder; "
+                "put the folder back or commit the link, or look at what is staged (git grep --cached)"
+            )
+
+
+def _link_on_the_way(start: Path, path: str) -> Path | None:
+    """The first link among the folders that lead from *start* to *path*."""
+    place = start
+    for part in path.split("/")[:-1]:
+        place = place / part
+        if place.is_symlink():
+            return place
+    return None
 
 
 def _named(verdict: Verdict) -> list[str]:
