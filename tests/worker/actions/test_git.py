@@ -262,8 +262,8 @@ READS_BEHIND = (
 )  # fmt: skip
 OTHER_READS = (
     "git diff -- k/", "git diff", "git diff HEAD", "git diff HEAD:k/key note.txt", "git status", "git show",
-    "git log -p", "git stash show -p", "git shortlog", "git ls-files -o k/key", "git ls-files", "git clean -n",
-    "git grep --cached mine",
+    "git log -p", "git stash show -p", "git shortlog", "git ls-files -o k/key", "git ls-files",
+    "git clean -n", "git grep --cached mine",
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from worker.actions.git.audit import Audits, has_submodules
 from worker.actions.git.forced import environment, uses_network
 from worker.actions.git.headlines import complaint, headline
 from worker.actions.git.inquiry import NOWHERE, ask
+from worker.actions.git.insides import Insides
 from worker.actions.git.parse import Verdict, classify
 from worker.actions.git.places import check_paths
 from worker.actions.git.reference import notes
@@ -29,6 +30,7 @@ from worker.policy import Rejected
 from worker.process import Completed
 
 _AUDITS = Audits()
+_INSIDES = Insides()
 # One command is asked about its scope, its preview and its arguments, when it comes and when it starts.
 _classify = lru_cache(32)(classify)
 _MAKES_A_REPOSITORY = {"init", "clone"}
@@ -108,13 +110,17 @@ def _audit(job: Job, verdict: Verdict, repository: Repository) -> bool:
     def read(words: tuple[str, ...]) -> tuple[int, str, str]:
         return ask(job, verdict, words)
 
-    finding = _AUDITS.check(repository, read, is_trusted=job.is_trusted)
     if job.is_trusted:
+        _AUDITS.check(repository, read, is_trusted=True)
         return False
+    roots = (job.root, *job.roots)
+    _INSIDES.check(repository, tuple(map(str, roots)))
+    finding = _AUDITS.check(repository, read)
     if verdict.access != "read" and has_submodules(repository):
         # git add, stash and merge look into submodules, where filters have names of their own.
         for folder in nested(repository.top):
-            if inner := at(folder, (job.root, *job.roots)):
+            if inner := at(folder, roots):
+                _INSIDES.check(inner, tuple(map(str, roots)))
                 _AUDITS.check(inner, read)
     return verdict.access != "read" and (finding.hooks is not None or has_hooks(repository))
 

@@ -87,6 +87,15 @@ def has_hooks(repository: Repository) -> bool:
     return hooks.is_dir() and any(not one.name.endswith(".sample") for one in hooks.iterdir())
 
 
+def read_start(path: Path | str, most_bytes: int = _MAX_POINTER_BYTES) -> bytes:
+    """How a file begins. Never waits: a pipe without a writer reads as empty. Raises OSError."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return os.read(file, most_bytes)
+    finally:
+        os.close(file)
+
+
 def _git_dir(top: Path) -> tuple[Path, Path] | None:
     """What top/.git is or points to, and where that keeps what work trees share; None when git
     would not accept it."""
@@ -95,7 +104,7 @@ def _git_dir(top: Path) -> tuple[Path, Path] | None:
         if entry.is_dir():
             found = Path(os.path.realpath(entry))
         else:
-            pointer = _read(entry)
+            pointer = read_start(entry)
             if not pointer.startswith(b"gitdir: "):
                 return None
             found = Path(os.path.realpath(top / os.fsdecode(pointer[8:].rstrip(b"\r\n"))))
@@ -114,26 +123,17 @@ def _is_git_dir(folder: Path, common: Path) -> bool:
     head = folder / "HEAD"
     if head.is_symlink():
         return str(head.readlink()).startswith("refs/")
-    return _HEAD.match(_read(head)[:_HEAD_BYTES]) is not None
+    return _HEAD.match(read_start(head)[:_HEAD_BYTES]) is not None
 
 
 def _common_dir(git_dir: Path) -> Path:
     try:
-        pointer = _read(git_dir / "commondir")
+        pointer = read_start(git_dir / "commondir")
     except FileNotFoundError:
         return git_dir
     if not pointer:
         raise ValueError("git does not take an empty one either")
     return Path(os.path.realpath(git_dir / os.fsdecode(pointer.rstrip(b"\r\n"))))
-
-
-def _read(path: Path) -> bytes:
-    # Never waits: a pipe without a writer reads as empty.
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        return os.read(file, _MAX_POINTER_BYTES)
-    finally:
-        os.close(file)
 
 
 def _check_inside(repository: Repository, roots: tuple[Path, ...]) -> None:
@@ -164,7 +164,7 @@ def _check_known(repository: Repository, own: Path) -> None:
 
 def _named_by_worktree(git_dir: Path) -> Path | None:
     try:
-        pointer = os.fsdecode(_read(git_dir / "gitdir").rstrip(b"\r\n"))
+        pointer = os.fsdecode(read_start(git_dir / "gitdir").rstrip(b"\r\n"))
         return Path(os.path.realpath((git_dir / pointer).parent))
     except (OSError, ValueError):
         return None
@@ -174,7 +174,7 @@ def _named_by_config(git_dir: Path) -> Path | None:
     # Submodules say it there. That git reads it the same way is for the audit; here counts that
     # somebody who may write in there has named this folder.
     try:
-        found = _WORK_TREE.search(_read(git_dir / "config"))
+        found = _WORK_TREE.search(read_start(git_dir / "config"))
         return Path(os.path.realpath(git_dir / os.fsdecode(found[1]))) if found else None
     except (OSError, ValueError):
         return None
