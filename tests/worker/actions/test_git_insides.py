@@ -54,11 +54,12 @@ def is_fine(outcome: Outcome | str) -> bool:
 
 PLACES = (
     "index", "packed-refs", "shallow", "COMMIT_EDITMSG", "MERGE_MSG", "ORIG_HEAD", "FETCH_HEAD", "config",
-    "logs", "logs/HEAD", "logs/refs", "logs/refs/heads", "logs/refs/heads/main", "logs/refs/heads/feature/x", "refs",
-    "refs/heads", "refs/heads/main", "refs/heads/feature", "refs/remotes/origin", "refs/tags/v1", "objects",
-    "objects/info", "objects/info/alternates", "objects/pack", "objects/pack/x.pack", "objects/ab", "info",
-    "info/exclude", "info/grafts", "info/attributes", "sequencer", "sequencer/todo", "rebase-merge/done",
-    "rebase-merge/git-rebase-todo", "rebase-apply/next", "worktrees", "worktrees/x", "worktrees/x/gitdir",
+    "logs", "logs/HEAD", "logs/refs", "logs/refs/heads", "logs/refs/heads/main", "logs/refs/heads/feature/x",
+    "refs", "refs/heads", "refs/heads/main", "refs/heads/feature", "refs/remotes/origin", "refs/tags/v1",
+    "objects", "objects/info", "objects/info/alternates", "objects/pack", "objects/pack/x.pack", "objects/ab",
+    "info", "info/exclude", "info/grafts", "info/attributes", "sequencer", "sequencer/todo",
+    "rebase-merge/done", "rebase-merge/git-rebase-todo", "rebase-apply/next", "worktrees", "worktrees/x",
+    "worktrees/x/gitdir", "remotes", "branches",
 )  # fmt: skip
 
 
@@ -187,6 +188,28 @@ def test_the_objects_of_a_submodule_are_looked_at_before_writing(do: Do, project
     shutil.rmtree(sub / ".git" / "refs" / "heads")
     (sub / ".git" / "refs" / "heads").symlink_to(other / ".git" / "refs" / "heads")
     assert "is a link to" in str(do("git", command="git add ."))
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("remotes", "URL: ssh://127.0.0.1:9/x\nPull: +refs/heads/*:refs/heads/*\n"),
+        ("branches", "ssh://127.0.0.1:9/x#main\n"),
+    ],
+)
+def test_remotes_of_old_which_no_configuration_names_are_refused(
+    do: Do, project: Path, place: str, text: str
+) -> None:
+    folder = project / ".git" / place
+    folder.mkdir(exist_ok=True)
+    # Old templates have made the folders, and they are empty.
+    assert is_fine(do("git", command="git status"))
+    (folder / "legacy").write_text(text)
+    for command in ("git fetch legacy", "git pull", "git push", "git status"):
+        assert f"{folder} has remotes" in str(do("git", command=command))
+    linked = project / "linked"
+    git(project, "worktree", "add", "-q", str(linked))
+    assert f"{folder} has remotes" in str(do("git", directory=linked, command="git fetch legacy"))
 
 
 # What it costs

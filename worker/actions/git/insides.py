@@ -1,4 +1,5 @@
-"""Does anything in a git directory lead out of it: links, and lists of further object directories?
+"""Does anything in a git directory lead out of it: links, lists of further object directories, and the
+remotes of old that no audit of the configuration sees?
 
 git follows a link in there wherever it leads. An error then shows a line of a file of somebody else,
 the message of a commit overwrites one, a line of a log is added to another. So every folder in which
@@ -28,6 +29,7 @@ _MAX_ALTERNATES, _MAX_ALTERNATES_BYTES = 50, 65_536
 # Below these everything counts, below those the first level; objects are on their own.
 _DEEP = frozenset({"refs", "logs"})
 _FLAT = frozenset({"info", "sequencer", "rebase-merge", "rebase-apply"})
+_LEGACY = frozenset({"remotes", "branches"})
 _YOURS = "or set trust_repo_config = true for this project in policy.toml if it is yours"
 
 
@@ -37,9 +39,10 @@ class _Folder:
 
     links: tuple[str, ...]
     folders: tuple[str, ...]
+    is_empty: bool
 
 
-_NONE = _Folder((), ())
+_NONE = _Folder((), (), is_empty=True)
 _Stamp = tuple[int, int, int, int]
 
 
@@ -53,7 +56,7 @@ class Insides:
 
     def check(self, repository: Repository, roots: tuple[str, ...]) -> None:
         """Raises Rejected when something in the repository leads to none of *roots*, real paths, or back
-        into its own work tree."""
+        into its own work tree, or when it has remotes besides those of its configuration."""
         look = _Look(self._seen, repository, roots)
         for base in {str(repository.git_dir), str(repository.common_dir)}:
             look.at_git_dir(base)
@@ -79,16 +82,18 @@ class Insides:
 def _read(path: str) -> _Folder:
     links: list[str] = []
     folders: list[str] = []
+    is_empty = True
     try:
         with os.scandir(path) as entries:
             for entry in entries:
+                is_empty = False
                 if entry.is_symlink():
                     links.append(entry.name)
                 if entry.is_dir():
                     folders.append(entry.name)
     except OSError as problem:
         raise Rejected(f"{path} cannot be looked through: {problem.strerror}; put that right first") from None
-    return _Folder(tuple(links), tuple(folders))
+    return _Folder(tuple(links), tuple(folders), is_empty)
 
 
 class _Look:
@@ -115,6 +120,11 @@ class _Look:
                     self._folders(f"{path}/{one}")
             elif name == "objects":
                 self._objects(path)
+            elif name in _LEGACY and not self._seen(path).is_empty:
+                raise Rejected(
+                    f"{path} has remotes that git fetches from by rules which stand in no configuration; "
+                    f"move them there (git remote rename NAME NAME) and empty the folder, {_YOURS}"
+                )
 
     def _folders(self, path: str, allowed: str = "") -> tuple[str, ...]:
         """The folders in *path*, in which no link leads away but the one that is *allowed*."""
