@@ -48,7 +48,8 @@ SETTINGS = {
     "gc.auto": "1", "maintenance.auto": "true", "pull.rebase": "true", "protocol.ext.allow": "always",
     "status.submoduleSummary": "true", "diff.submodule": "diff", "diff.ignoreSubmodules": "none",
     "submodule.recurse": "true", "fetch.recurseSubmodules": "true", "diff.tool": "trap", "merge.tool": "trap",
-    "color.ui": "always", "column.ui": "always", "core.untrackedCache": "true", "core.splitIndex": "true",
+    "fetch.pruneTags": "true", "color.ui": "always", "column.ui": "always", "core.untrackedCache": "true",
+    "core.splitIndex": "true",
     "clean.requireForce": "false", "log.diffMerges": "first-parent", "grep.fallbackToNoIndex": "true",
 }  # fmt: skip
 # Names are free here, so there is nothing to overrule: the audit refuses each.
@@ -61,6 +62,8 @@ UNSTOPPABLE = {
     "remote.origin.vcs": "trap",
     "remote.origin.proxy": "http://127.0.0.1:9", "remote.origin.mirror": "true",
     "remote.origin.push": "+refs/heads/*:refs/heads/*", "remote.origin.fetch": "+refs/heads/*:refs/heads/*",
+    "remote.second.fetch": "+refs/*:refs/*", "remote.third.fetch": "+HEAD:main",
+    "remote.origin.pruneTags": "true",
     "branch.main.mergeOptions": "-s trap",
     "pull.twohead": "trap", "pull.octopus": "trap", "core.gitProxy": "PROGRAM", "core.worktree": "/",
     "core.alternateRefsCommand": "PROGRAM", "url.ext::trap.insteadOf": "https://",

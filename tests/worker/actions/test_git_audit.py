@@ -84,6 +84,8 @@ def test_such_a_filter_would_indeed_have_been_run_by_a_mere_status(
         ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"),
         ("remote.origin.fetch", "refs/heads/main"),
         ("remote.origin.fetch", "+refs/pull/*/head:refs/remotes/origin/pr/*"),
+        ("remote.origin.fetch", "+refs/notes/*:refs/notes/*"), ("remote.origin.fetch", "^refs/heads/wip/*"),
+        ("remote.origin.fetch", "refs/tags/*:refs/tags/*"), ("remote.origin.pruneTags", "off"),
         ("remote.origin.push", "HEAD:refs/for/main"), ("remote.origin.mirror", "false"),
         ("submodule.sub.update", "rebase"), ("submodule.sub.active", "true"), ("http.postBuffer", "1000000"),
         ("branch.sort", "-committerdate"), ("blame.ignoreRevsFile", ".git-blame-ignore-revs"),
@@ -94,6 +96,43 @@ def test_such_a_filter_would_indeed_have_been_run_by_a_mere_status(
 def test_what_is_common_and_harmless_is_not_refused(do: Do, project: Path, key: str, value: str) -> None:
     configure(project, key, value)
     assert is_fine(do("git", command="git status"))
+
+
+@pytest.mark.parametrize(
+    "refspec",
+    ["+refs/*:refs/*", "refs/*:refs/*", "+refs/heads/*:refs/heads/*", "+refs/heads/main:main", "+*:*",
+     "refs/heads/*:refs/h*", "refs/heads/*:refs/*/x", "refs/heads/main:refs/stash", "refs/heads/main:HEAD",
+     "refs/heads/*:refs/*emotes/x", "refs/heads/*:REFS/REMOTES/*", ":refs/heads/main", "refs/x:refs/remotes"],
+)  # fmt: skip
+def test_a_fetch_into_refs_of_ones_own_is_refused(do: Do, project: Path, refspec: str) -> None:
+    configure(project, "remote.origin.fetch", refspec)
+    for command in ("git fetch", "git status"):
+        assert "sets remote.origin.fetch" in str(do("git", command=command))
+
+
+@pytest.fixture
+def served(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone of the project that reaches it by ssh, which is a shell here."""
+    (tmp_path / "ssh").write_text('#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n')
+    (tmp_path / "ssh").chmod(0o755)
+    with (tmp_path / ".gitconfig").open("a") as file:
+        file.write(f"[core]\n\tsshCommand = {tmp_path / 'ssh'}\n")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(project), str(clone))
+    git(clone, "remote", "set-url", "origin", f"ssh://host{project}")
+    return clone
+
+
+def test_a_fetch_keeps_branches_and_tags_that_only_this_machine_has(do: Do, served: Path) -> None:
+    git(served, "branch", "mine")
+    git(served, "tag", "mine")
+    git(served, "config", "fetch.pruneTags", "true")
+    git(served, "config", "remote.origin.prune", "true")
+    assert is_fine(do("git", root=served, command="git fetch --prune"))
+    assert is_fine(do("git", root=served, command="git pull -p"))
+    shown = do("git", root=served, command=["git", "branch", "-a", "--format=%(refname)"])
+    assert "refs/heads/mine" in str(shown)
+    assert "mine" in str(do("git", root=served, command="git tag"))
 
 
 def test_a_repository_whose_owner_trusts_it_runs_its_filters_and_for_writing_its_hooks(

@@ -47,13 +47,14 @@ _Stamp = tuple[tuple[int, ...] | None, ...]
 # One pattern for all of them, in the extended regular expressions of git. Names are lower case.
 _ASKED = (
     r"^(filter\..*\.(clean|smudge|process)|merge\..*\.driver|hook\..*|include\.path|includeif\..*"
-    r"|remote\..*\.(uploadpack|receivepack|vcs|proxy|fetch|push|mirror)|branch\..*\.mergeoptions"
+    r"|remote\..*\.(uploadpack|receivepack|vcs|proxy|fetch|push|mirror|prunetags)|branch\..*\.mergeoptions"
     r"|pull\.(twohead|octopus)|core\.(gitproxy|worktree|alternaterefscommand|virtualfilesystem|hookspath"
     r"|repositoryformatversion)"
     r"|extensions\..*|url\..*\.(insteadof|pushinsteadof)|credential\.(.*\.)?helper|http\..*"
     r"|submodule\..*\.update|lfs\.(customtransfer|extension|standalonetransferagent).*"
     r"|lfs\..*\.(standalonetransferagent)|(branch|tag)\.sort|blame\.ignorerevsfile)$"
 )
+_OFF = re.compile(r"false|no|off|0", re.IGNORECASE)
 _HARMLESS = {
     # git-lfs writes exactly these when it is installed for one repository.
     r"filter\.lfs\.clean": re.compile(r"git-lfs clean -- %f"),
@@ -64,10 +65,14 @@ _HARMLESS = {
     r"core\.repositoryformatversion": re.compile(r"[01]"),
     r"extensions\.(noop|preciousobjects|partialclone|worktreeconfig|relativeworktrees|objectformat"
     r"|compatobjectformat|refstorage)": re.compile(r".*"),
-    # Not into branches of one's own: whatever is only there would be lost.
-    r"remote\..*\.fetch": re.compile(r"\^.*|\+?[^:+^]+(:|:refs/(?!heads/).+)?"),
+    # Not into branches of one's own: whatever is only there would be lost. So it is said which folders of
+    # refs are for what others have, and a star stands only behind one of them.
+    r"remote\..*\.fetch": re.compile(
+        r"\^.*|\+?[^:+^]+(:|:refs/(remotes|tags|notes|pull|pulls|merge-requests|changes|keep-around)/[^:]+)?"
+    ),
+    r"remote\..*\.prunetags": _OFF,
     r"remote\..*\.push": re.compile(r"(?![+:]).+"),
-    r"remote\..*\.mirror": re.compile(r"false|no|off|0", re.IGNORECASE),
+    r"remote\..*\.mirror": _OFF,
     r"submodule\..*\.update": re.compile(r"checkout|rebase|merge|none"),
     r"http\.(.*\.)?(version|postbuffer|lowspeedlimit|lowspeedtime|maxrequests|minsessions)": re.compile(
         r".*"

@@ -49,6 +49,8 @@ _CONFIG = {
     "submodule.recurse": "false",
     "fetch.recurseSubmodules": "false",
     "push.recurseSubmodules": "no",
+    # Tags that only this machine has would be deleted with those that the remote has deleted.
+    "fetch.pruneTags": "false",
     "push.gpgSign": "false",
     "diff.ignoreSubmodules": "dirty",
     "diff.submodule": "short",
