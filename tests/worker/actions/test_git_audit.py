@@ -16,7 +16,7 @@ from tests.traps import UNSTOPPABLE, Trap, configure
 from worker.actions.base import Outcome
 from worker.actions.git import audit
 from worker.actions.git.audit import SETTLED_S, Audits
-from worker.actions.git.repository import Repository, at, find, nested
+from worker.actions.git.repository import Repository, at, find, is_empty, nested
 from worker.policy import Rejected
 
 Do = Callable[..., Outcome]
@@ -192,6 +192,42 @@ def test_the_filters_of_a_submodule_stop_writing_but_not_reading(
     for command in ("git status", "git diff", "git log -p", "git ls-files -m"):
         assert is_fine(do("git", root=root, command=command))
     assert not (tmp_path / "ran").exists()
+
+
+def capitals(folder: Path) -> None:
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, text=True
+    )
+    (folder / ".git" / "HEAD").write_text(done.stdout.upper())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (capitals, "sub sets filter.trap.clean"),
+        (lambda folder: (folder / ".git" / "HEAD").write_text("no ref\n"), "may be one for git"),
+        (lambda folder: (folder / ".git" / "HEAD").unlink(), None),
+        (lambda folder: (folder / ".git" / "refs").rename(folder / ".git" / "away"), "may be one for git"),
+    ],
+)
+def test_a_submodule_that_is_not_understood_is_not_taken_for_harmless(
+    do: Do, with_submodule: Trap, tmp_path: Path, change: Callable[[Path], object], said: str | None
+) -> None:
+    root = with_submodule.project
+    change(root / "sub")
+    for command in ("git add .", "git stash", "git commit -am x"):
+        outcome = do("git", root=root, command=command)
+        assert said in outcome if said else isinstance(outcome, Outcome), outcome
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sure"),
+    [("gitdir: nowhere\n", False), ("gitdir:nowhere\n", False), ("", True), ("something\n", True)],
+)
+def test_a_file_that_leads_nowhere_is_surely_no_repository(tmp_path: Path, text: str, sure: bool) -> None:
+    (tmp_path / ".git").write_text(text)
+    assert is_empty(tmp_path) is sure
 
 
 def test_without_submodules_in_the_index_no_folder_is_searched(

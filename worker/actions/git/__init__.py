@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from worker.actions.base import Action, Job, Outcome, outcome_of
-from worker.actions.git.audit import Audits, has_submodules
+from worker.actions.git.audit import Audits, Finding, has_submodules
 from worker.actions.git.forced import environment, uses_network
 from worker.actions.git.headlines import complaint, headline
 from worker.actions.git.inquiry import NOWHERE, ask
@@ -24,7 +24,7 @@ from worker.actions.git.insides import Insides
 from worker.actions.git.parse import Verdict, classify
 from worker.actions.git.places import check_paths
 from worker.actions.git.reference import notes
-from worker.actions.git.repository import Repository, at, find, has_hooks, nested
+from worker.actions.git.repository import Repository, at, find, has_hooks, is_empty, nested
 from worker.output import open_log
 from worker.policy import Rejected
 from worker.process import Completed
@@ -114,14 +114,22 @@ def _audit(job: Job, verdict: Verdict, repository: Repository) -> bool:
         _AUDITS.check(repository, read, is_trusted=True)
         return False
     roots = (job.root, *job.roots)
-    _INSIDES.check(repository, tuple(map(str, roots)))
-    finding = _AUDITS.check(repository, read)
+
+    def check(one: Repository) -> Finding:
+        _INSIDES.check(one, tuple(map(str, roots)))
+        return _AUDITS.check(one, read)
+
+    finding = check(repository)
     if verdict.access != "read" and has_submodules(repository):
         # git add, stash and merge look into submodules, where filters have names of their own.
         for folder in nested(repository.top):
             if inner := at(folder, roots):
-                _INSIDES.check(inner, tuple(map(str, roots)))
-                _AUDITS.check(inner, read)
+                check(inner)
+            elif not is_empty(folder):
+                raise Rejected(
+                    f"{folder} has a .git that is no repository for us and may be one for git, so it cannot "
+                    "be looked at before git does; repair it (git status there says how) or move it away"
+                )
     return verdict.access != "read" and (finding.hooks is not None or has_hooks(repository))
 
 

@@ -81,6 +81,18 @@ def nested(top: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if name != ".git"]
 
 
+def is_empty(top: Path) -> bool:
+    """Whether the .git at *top* is surely none, for any git: a folder without HEAD, or a file that leads
+    nowhere. What `at` does not know and this does not either may be a repository for another git."""
+    entry = top / ".git"
+    try:
+        return not os.path.lexists(entry / "HEAD") if entry.is_dir() else read_start(entry)[:7] != b"gitdir:"
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
 def has_hooks(repository: Repository) -> bool:
     """Whether there are hooks in their usual place."""
     hooks = repository.common_dir / "hooks"
