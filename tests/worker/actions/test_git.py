@@ -184,6 +184,38 @@ def test_a_diff_leaves_the_index_alone_so_that_a_commit_can_run_beside_it(do: Do
     assert (index.read_bytes(), index.stat().st_mtime_ns) == before
 
 
+@pytest.mark.parametrize(
+    "command", ["git diff", "git diff HEAD", "git status", "git ls-files -m", "git grep one"]
+)
+def test_reading_neither_writes_nor_breaks_a_split_index(do: Do, project: Path, command: str) -> None:
+    git(project, "update-index", "--split-index")
+    for number in range(20):
+        (project / f"f{number}").write_text("x\n")
+    # So much is new in its own half that the next one who writes makes a new shared one.
+    git(project, "-c", "splitIndex.maxPercentChange=100", "add", ".")
+    for key, value in (("core.splitIndex", "true"), ("splitIndex.sharedIndexExpire", "now")):
+        configure(project, key, value)
+    (project / "note.txt").write_text("one changed\n")
+    for number in range(20):
+        os.utime(project / f"f{number}", (1_000_000_000, 1_000_000_000))
+    for shared in (project / ".git").glob("sharedindex.*"):
+        # Old enough to be deleted, if somebody wrote a new one.
+        os.utime(shared, (1_000_000_000, 1_000_000_000))
+    before = snapshot(project)
+    outcome = do("git", command=command)
+    assert "note.txt" in said(outcome)
+    assert snapshot(project) == before
+    assert "f19" in said(do("git", command="git ls-files"))
+
+
+def test_writing_makes_one_index_of_a_split_one(do: Do, project: Path) -> None:
+    git(project, "update-index", "--split-index")
+    configure(project, "core.splitIndex", "true")
+    (project / "new.txt").write_text("new\n")
+    said(do("git", command="git add new.txt"))
+    assert said(do("git", command="git status -s")) == "A  new.txt\n"
+
+
 @pytest.mark.parametrize("command", ["git remote -v", "git remote get-url other"])
 def test_passwords_of_remotes_reach_neither_the_result_nor_the_log(
     do: Do, trap: Trap, tmp_path: Path, command: str

@@ -45,6 +45,9 @@ _CONFIG = {
     "core.editor": ":",
     "sequence.editor": ":",
     "core.alternateRefsCommand": "",
+    # A look at a repository would write a shared index into it and delete those that others need.
+    "core.splitIndex": "false",
+    "splitIndex.sharedIndexExpire": "never",
     "safe.bareRepository": "explicit",
     "submodule.recurse": "false",
     "fetch.recurseSubmodules": "false",
