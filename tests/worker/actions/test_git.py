@@ -141,7 +141,11 @@ def test_the_scope_follows_the_sub_command(command: str | list[str], scope: str,
     assert (action.scope, action.preview) == (scope, preview)
 
 
-@pytest.mark.parametrize("command", ["git push", "git reset --hard", "git branch -D main", "git clean -fd"])
+@pytest.mark.parametrize(
+    "command",
+    ["git push", "git reset --hard", "git branch -D main", "git clean -fd", "git merge --abort",
+     "git rebase --abort", "git revert --abort", "git cherry-pick --abort"],
+)  # fmt: skip
 def test_what_a_person_says_yes_to_is_what_git_will_be_given(command: str) -> None:
     action = Git.model_validate({"command": command})
     assert action.scope == "git.approval"
@@ -206,6 +210,23 @@ def test_reading_neither_writes_nor_breaks_a_split_index(do: Do, project: Path, 
     assert "note.txt" in said(outcome)
     assert snapshot(project) == before
     assert "f19" in said(do("git", command="git ls-files"))
+
+
+def test_a_rebase_moves_the_branch_that_was_named_only(do: Do, project: Path) -> None:
+    git(project, "switch", "-q", "-c", "mine")
+    git(project, "commit", "-q", "--allow-empty", "-m", "One")
+    git(project, "branch", "beside")
+    (project / "two.txt").write_text("two\n")
+    git(project, "add", ".")
+    git(project, "commit", "-q", "-m", "Two")
+    git(project, "switch", "-q", "main")
+    git(project, "commit", "-q", "--allow-empty", "-m", "Main goes on")
+    git(project, "switch", "-q", "mine")
+    configure(project, "rebase.updateRefs", "true")
+    before = said(do("git", command="git rev-parse beside"))
+    said(do("git", command="git rebase main"))
+    assert said(do("git", command="git rev-parse beside")) == before
+    assert "Main goes on" in said(do("git", command="git log"))
 
 
 def test_writing_makes_one_index_of_a_split_one(do: Do, project: Path) -> None:

@@ -68,6 +68,8 @@ _CONFIG = {
     "tag.gpgSign": "false",
     "tag.forceSignAnnotated": "false",
     "merge.verifySignatures": "false",
+    # Other branches would be moved with the one that a person has said yes to.
+    "rebase.updateRefs": "false",
     "clean.requireForce": "true",
     "gc.auto": "0",
     "maintenance.auto": "false",

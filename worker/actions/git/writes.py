@@ -15,7 +15,8 @@ from worker.actions.git.values import CLONE_URL, FOLDER, MESSAGE, NAME, NUMBER, 
 
 _MESSAGE = {"-m --message": MESSAGE}
 _CREATE = flags("--track --no-track -q --quiet")
-_ABORT = Rule("write", flags("--abort"), one_of=flags("--abort"), most=0, paths=False)
+# It puts back what was before, and with that takes away how far somebody has come with the conflicts.
+_ABORT = Rule("approval", flags("--abort"), one_of=flags("--abort"), most=0, paths=False)
 _NO_SUBMODULES = ("--no-recurse-submodules",)
 _NEW_BRANCH = re.compile(rf"(?!HEAD$){NAME.pattern}")
 _OR_LAST = re.compile(rf"-|{REVISION.pattern}")
