@@ -73,6 +73,7 @@ UNSTOPPABLE = {
     "submodule.sub.update": "!PROGRAM", "lfs.customtransfer.trap.path": "PROGRAM",
     "lfs.extension.trap.clean": "PROGRAM", "branch.sort": "signature", "core.repositoryFormatVersion": "99",
     "extensions.trap": "true", "blame.ignoreRevsFile": "/etc/passwd",
+    "mailmap.file": "/dev/zero",
 }  # fmt: skip
 
 

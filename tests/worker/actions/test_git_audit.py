@@ -477,6 +477,39 @@ def test_a_format_that_this_git_does_not_know_never_makes_it_compare_any_two_fil
         assert isinstance(outcome, str), outcome
 
 
+@pytest.mark.parametrize("key", ["blame.ignoreRevsFile", "mailmap.file"])
+def test_what_the_configuration_has_git_read_does_not_lead_out(
+    do: Do, project: Path, tmp_path: Path, key: str
+) -> None:
+    outside(project, tmp_path)
+    (project / "revs").write_text("")
+    commands = ("git blame note.txt", "git shortlog -s")
+    configure(project, key, "revs")
+    assert all(is_fine(do("git", command=command)) for command in commands)
+    configure(project, key, "docs/more")
+    # What was read of the configuration is kept, where it leads is not.
+    (project / "docs" / "more").symlink_to("../revs")
+    assert all(is_fine(do("git", command=command)) for command in commands)
+    for target in (project / "link" / "secret.txt", tmp_path / "outside" / "secret.txt", "../.git/config"):
+        (project / "docs" / "more").unlink()
+        (project / "docs" / "more").symlink_to(target)
+        for command in commands:
+            refusal = str(do("git", command=command))
+            assert "has git read docs/more, a link to" in refusal
+            assert "fake-secret" not in refusal
+
+
+@pytest.mark.parametrize(
+    "value", [":(optional)/etc/passwd", "%(prefix)/etc/passwd", "~/x", "../x", "a/../../x"]
+)
+@pytest.mark.parametrize("key", ["blame.ignoreRevsFile", "mailmap.file"])
+def test_what_the_configuration_has_git_read_is_named_plainly(
+    do: Do, project: Path, key: str, value: str
+) -> None:
+    configure(project, key, value)
+    assert f"sets {key.lower()}" in str(do("git", command="git log"))
+
+
 HEADS = (
     b"ref: refs/heads/main\n", b"ref:refs/heads/main", b"ref:\t \r\nrefs/heads/main\n", b"ref: refs/",
     b"ref:" + b" " * 246 + b"refs/heads/main", b"ref:" + b" " * 247 + b"refs/heads/main",

@@ -22,7 +22,7 @@ from worker.actions.git.headlines import complaint, headline
 from worker.actions.git.inquiry import NOWHERE, ask
 from worker.actions.git.insides import Insides
 from worker.actions.git.parse import Verdict, classify
-from worker.actions.git.places import check_paths
+from worker.actions.git.places import check_configured, check_paths
 from worker.actions.git.reference import notes
 from worker.actions.git.repository import Repository, at, find, has_hooks, is_empty, nested
 from worker.output import open_log
@@ -120,6 +120,7 @@ def _audit(job: Job, verdict: Verdict, repository: Repository) -> bool:
         return _AUDITS.check(one, read)
 
     finding = check(repository)
+    check_configured(repository, finding.files)
     if verdict.access != "read" and has_submodules(repository):
         # git add, stash and merge look into submodules, where filters have names of their own.
         for folder in nested(repository.top):

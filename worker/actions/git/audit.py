@@ -24,7 +24,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ _ASKED = (
     r"|repositoryformatversion)"
     r"|extensions\..*|url\..*\.(insteadof|pushinsteadof)|credential\.(.*\.)?helper|http\..*"
     r"|submodule\..*\.update|lfs\.(customtransfer|extension|standalonetransferagent).*"
-    r"|lfs\..*\.(standalonetransferagent)|(branch|tag)\.sort|blame\.ignorerevsfile)$"
+    r"|lfs\..*\.(standalonetransferagent)|(branch|tag)\.sort|blame\.ignorerevsfile|mailmap\.file)$"
 )
 _OFF = re.compile(r"false|no|off|0", re.IGNORECASE)
 _HARMLESS = {
@@ -78,7 +78,8 @@ _HARMLESS = {
         r".*"
     ),
     r"(branch|tag)\.sort": re.compile(r"(?!.*signature).*"),
-    r"blame\.ignorerevsfile": re.compile(r"(?![/~])(?!.*\.\.).*"),
+    # Where they lead is asked each time (`Finding.files`).
+    r"blame\.ignorerevsfile|mailmap\.file": re.compile(r"(?![/~:%])(?!.*\.\.).*"),
 }
 
 
@@ -88,6 +89,8 @@ class Finding:
 
     hooks: str | None = None
     """The value of core.hooksPath."""
+    files: tuple[str, ...] = ()
+    """Files of the work tree, relative to its top, that git reads besides what it is asked about."""
 
 
 class Audits:
@@ -145,11 +148,12 @@ def _of(path: Path) -> tuple[int, ...] | None:
 
 
 def _audit(repository: Repository, read: Read) -> Finding:
-    found: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
     for path in repository.config_files():
         if path.exists():
-            found |= _keys(repository, path, read)
-    return Finding(hooks=found.get("core.hookspath"))
+            found += _keys(repository, path, read)
+    files = tuple(value for key, value in found if key in {"blame.ignorerevsfile", "mailmap.file"} and value)
+    return Finding(dict(found).get("core.hookspath"), files)
 
 
 def _check_accepted(repository: Repository, read: Read) -> None:
@@ -164,7 +168,7 @@ def _check_accepted(repository: Repository, read: Read) -> None:
         )
 
 
-def _keys(repository: Repository, path: Path, read: Read) -> Mapping[str, str]:
+def _keys(repository: Repository, path: Path, read: Read) -> list[tuple[str, str]]:
     status, stdout, stderr = read(
         ("config", "--no-includes", "--file", str(path), "-z", "--get-regexp", _ASKED)
     )
@@ -173,11 +177,11 @@ def _keys(repository: Repository, path: Path, read: Read) -> Mapping[str, str]:
     if len(stdout) > _MAX_FOUND_CHARS:
         # Of a long output only head and tail are kept, so something could hide in between.
         raise Rejected(f"{path} has too many settings that would have to be looked at; shorten it first")
-    found: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
     for entry in filter(None, stdout.split("\0")):
         key, _, value = entry.partition("\n")
         _judge(repository, key, value)
-        found[key] = value
+        found.append((key, value))
     return found
 
 

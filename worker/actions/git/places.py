@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from worker.actions.base import Job
@@ -26,6 +27,17 @@ def check_paths(job: Job, verdict: Verdict, repository: Repository) -> None:
         _check_direct(job, verdict)
     elif _reads_tracked(verdict):
         _check_tracked(job, verdict, repository)
+
+
+def check_configured(repository: Repository, files: Iterable[str]) -> None:
+    """Raises Rejected when one of *files*, which the configuration has git read, is not below the top."""
+    for name in files:
+        real = Path(os.path.realpath(repository.top / name))
+        if not real.is_relative_to(repository.top) or is_in_git_dir(str(real.relative_to(repository.top))):
+            raise Rejected(
+                f"The git configuration of {repository.top} has git read {name}, a link to {real}; name "
+                "a file of the project there, or set trust_repo_config = true for it in policy.toml"
+            )
 
 
 def _reads_tracked(verdict: Verdict) -> bool:
