@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.chain import git
 from tests.traps import Trap, configure, snapshot
 from worker import actions
 from worker.actions.base import Outcome
-from worker.actions.git import Git
+from worker.actions.git import Git, _without_passwords
 from worker.actions.git.parse import classify
 
 Do = Callable[..., Outcome]
@@ -246,6 +247,46 @@ def test_passwords_of_remotes_reach_neither_the_result_nor_the_log(
     log = (tmp_path / "log").read_text()
     assert "https://127.0.0.1:9/x" in log
     assert "pass-word" not in log + str(outcome.output_data)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://user:fake-word@127.0.0.1:9/x", "HTTPS://user:fake-word@127.0.0.1:9/x",
+     "Https://user:a/fake-word@127.0.0.1:9/x", "https://user:p@ss:fake-word@127.0.0.1:9/x",
+     "https://fake-word@127.0.0.1:9/x", "ssh://user:a#fake-word?@127.0.0.1:9/x"],
+)  # fmt: skip
+def test_no_password_in_an_address_is_told(do: Do, project: Path, tmp_path: Path, address: str) -> None:
+    git(project, "remote", "add", "origin", address)
+    configure(project, "branch.main.remote", address)
+    configure(project, "branch.main.merge", "refs/heads/main")
+    git(project, "update-ref", "refs/remotes/origin/main", "HEAD")
+    commands = (
+        "git remote -v", "git remote get-url origin", "git fetch origin", "git fetch", "git pull", "git push",
+        "git push origin main", "git branch -vv", "git status",
+        "git branch '--format=%(upstream:remotename)'",
+        "git branch '--format=%(push:remotename)'",
+    )  # fmt: skip
+    for command in commands:
+        outcome = do("git", command=command)
+        assert isinstance(outcome, Outcome), outcome
+        assert "fake-word" not in str(outcome), command
+    assert "fake-word" not in (tmp_path / "log").read_text()
+    shown = said(do("git", command="git remote -v")).lower()
+    assert address.partition(":")[0].lower() + "://127.0.0.1:9/x" in shown
+
+
+def test_a_file_is_shown_as_it_is_though_it_holds_addresses(do: Do, project: Path) -> None:
+    text = '"https://example.com/@scope/x": "http://localhost:3000/@vite/client"\n'
+    (project / "note.txt").write_text(text)
+    git(project, "add", ".")
+    assert said(do("git", command="git grep -h --cached scope")) == text
+
+
+def test_long_text_without_passwords_takes_no_time() -> None:
+    for text in ("a://" * 100_000, "a.a+" * 100_000, "@://" * 100_000, ("a://" + "b" * 50 + " ") * 10_000):
+        begun = time.monotonic()
+        _without_passwords(text)
+        assert time.monotonic() - begun < 1
 
 
 def test_reading_never_uses_the_network_also_not_for_a_partial_clone(

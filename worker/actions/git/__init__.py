@@ -33,6 +33,8 @@ _AUDITS = Audits()
 _INSIDES = Insides()
 # One command is asked about its scope, its preview and its arguments, when it comes and when it starts.
 _classify = lru_cache(32)(classify)
+# A remote may be named by its address, and so it is among what git says of branches.
+_TELLS_ADDRESSES = {"remote", "branch", "fetch", "pull", "push", "clone"}
 _MAKES_A_REPOSITORY = {"init", "clone"}
 _NEEDS_NONE = {*_MAKES_A_REPOSITORY, "version"}
 
@@ -176,15 +178,24 @@ def _own_index(verdict: Verdict, repository: Repository | None) -> Iterator[Mapp
 
 
 def _run(job: Job, verdict: Verdict, timeout: float, env: Mapping[str, str]) -> Completed:
-    if verdict.subcommand != "remote":
+    if verdict.subcommand not in _TELLS_ADDRESSES:
         return job.run(verdict.argv, timeout=timeout, env=env)
-    # Addresses of remotes may hold passwords, which must not even get into the log.
-    completed = replace(job, log=NOWHERE).run(verdict.argv, timeout=timeout, env=env)
-    clean = replace(completed, stdout=_without_passwords(completed.stdout))
+    # Addresses of remotes may hold passwords, which must not even get into the log. What everything else
+    # prints is cleaned of them as all output is (`worker.redact`), which leaves code as it is: in files,
+    # https://example.com/@scope/x is no password.
+    done = replace(job, log=NOWHERE).run(verdict.argv, timeout=timeout, env=env)
+    clean = replace(done, stdout=_without_passwords(done.stdout), stderr=_without_passwords(done.stderr))
     with open_log(job.log) as log:
         os.write(log, (clean.stdout + clean.stderr).encode())
     return clean
 
 
 def _without_passwords(text: str) -> str:
-    return re.sub(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]*@", r"\1", text)
+    # Not by one pattern: a text full of beginnings of addresses would take it quadratic time.
+    return re.sub(r"\S+", lambda word: _without_password(word[0]), text)
+
+
+def _without_password(word: str) -> str:
+    # Up to the last @, since a password may hold anything that its owner forgot to write as %40 or %2F.
+    begin, end = word.find("://"), word.rfind("@")
+    return word if begin == -1 or end < begin else word[: begin + 3] + word[end + 1 :]
