@@ -19,6 +19,7 @@ from worker.actions.base import Action, Job, Outcome, outcome_of
 from worker.actions.git.audit import Audits, Finding, has_submodules
 from worker.actions.git.forced import environment, uses_network
 from worker.actions.git.headlines import complaint, headline
+from worker.actions.git.ignored import check_ignored
 from worker.actions.git.inquiry import NOWHERE, ask
 from worker.actions.git.insides import Insides
 from worker.actions.git.parse import Verdict, classify
@@ -75,6 +76,7 @@ class Git(Action):
         if repository is not None:
             skipped = _audit(job, verdict, repository)
             check_paths(job, verdict, repository)
+            check_ignored(job, verdict, repository)
         hooks = job.is_trusted and verdict.access != "read"
         env = environment(verdict, repository, hooks=hooks, ssh=_ssh(job, verdict))
         with _own_index(verdict, repository) as index:

@@ -68,6 +68,10 @@ _CONFIG = {
     "tag.gpgSign": "false",
     "tag.forceSignAnnotated": "false",
     "merge.verifySignatures": "false",
+    # A merge writes names that one of its sides has, and no others, so that they can be looked at before.
+    "merge.directoryRenames": "false",
+    # It would write what it remembers into .git, and files by what it remembers.
+    "rerere.enabled": "false",
     # Other branches would be moved with the one that a person has said yes to.
     "rebase.updateRefs": "false",
     "clean.requireForce": "true",

@@ -43,7 +43,9 @@ def names(
     argv = ("git", "-c", "core.quotePath=true", *words)
     manners = Manners(stdin=given, translate=keep)
     env = environment(verdict, repository)
-    done = _quiet(job).run(argv, timeout=_PATIENCE_S, env=env, manners=manners)
+    done = replace(_quiet(job), directory=repository.top).run(
+        argv, timeout=_PATIENCE_S, env=env, manners=manners
+    )
     if done.returncode not in {0, 1} or (done.returncode == 1 and done.stderr):
         return None
     return [_unquoted(line) for line in lines if line]

@@ -50,7 +50,7 @@ def _reads_tracked(verdict: Verdict) -> bool:
 
 
 def _check_direct(job: Job, verdict: Verdict) -> None:
-    for word in _named(verdict):
+    for word in named(verdict):
         if link := _link_on_the_way(job.directory, word):
             raise Rejected(
                 f"{word!r} leads through the link {link}, and git {verdict.subcommand} would follow it; "
@@ -82,8 +82,8 @@ def _link_on_the_way(start: Path, path: str) -> Path | None:
     return None
 
 
-def _named(verdict: Verdict) -> list[str]:
-    """The words that are no options: paths, and where there are any, revisions."""
+def named(verdict: Verdict) -> list[str]:
+    """The words of *verdict* that are no options: verbs, revisions, paths."""
     words = verdict.argv[2:]
     paths = words[words.index("--") + 1 :] if "--" in words else ()
     before = words[: len(words) - len(paths)]
@@ -93,11 +93,11 @@ def _named(verdict: Verdict) -> list[str]:
 def _check_moved(job: Job, verdict: Verdict, repository: Repository) -> None:
     # git mv does not look whether a path leads through a link, and looks whether it may be tracked only
     # after it has moved the file.
-    named = _named(verdict)
-    for word in named:
+    words = named(verdict)
+    for word in words:
         place = job.directory / word
         # A link may be moved itself; as the last word, what it points to is where things go.
-        real = Path(os.path.realpath(place if word == named[-1] else place.parent))
+        real = Path(os.path.realpath(place if word == words[-1] else place.parent))
         if not real.is_relative_to(job.root):
             raise Rejected(f"git mv stays inside the project; a link makes {word!r} lead to {real}")
         if is_in_git_dir(str(real.relative_to(job.root))) or _is_gits(real, job.root, repository):

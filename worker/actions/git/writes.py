@@ -17,6 +17,8 @@ _MESSAGE = {"-m --message": MESSAGE}
 _CREATE = flags("--track --no-track -q --quiet")
 # It puts back what was before, and with that takes away how far somebody has come with the conflicts.
 _ABORT = Rule("approval", flags("--abort"), one_of=flags("--abort"), most=0, paths=False)
+# Otherwise what git ignores is overwritten without a word.
+_KEEP_IGNORED = ("--no-overwrite-ignore",)
 _NO_SUBMODULES = ("--no-recurse-submodules",)
 _NEW_BRANCH = re.compile(rf"(?!HEAD$){NAME.pattern}")
 _OR_LAST = re.compile(rf"-|{REVISION.pattern}")
@@ -32,21 +34,21 @@ WRITES: Mapping[str, tuple[Rule, ...]] = {
         all_of=flags("--amend --no-edit"), needs='a message: git commit -m "what changed"',
     ),),
     "switch": (
-        Rule("write", _CREATE | flags("--detach -d --guess --no-guess"), words=_OR_LAST,
-             least=1, most=1, paths=False, needs="the name of a branch"),
-        Rule("write", _CREATE, values({"-c --create": NAME}), words=REVISION, most=1, paths=False,
-             one_of=flags("--create"), needs="the name of a branch"),
+        Rule("write", _CREATE | flags("--detach -d --guess --no-guess"), forced=_KEEP_IGNORED,
+             words=_OR_LAST, least=1, most=1, paths=False, needs="the name of a branch"),
+        Rule("write", _CREATE, values({"-c --create": NAME}), forced=_KEEP_IGNORED, words=REVISION, most=1,
+             paths=False, one_of=flags("--create"), needs="the name of a branch"),
         Rule("approval", _CREATE | flags("-f --force --discard-changes --detach -d"),
              values({"-C --force-create": NAME}),
              words=_OR_LAST, most=1, paths=False,
              one_of=flags("-f --force --discard-changes --force-create"), needs="the name of a branch"),
     ),
     "checkout": (
-        Rule("write", _CREATE, values({"-b": NAME}), words=REVISION, most=1, paths=False, one_of=flags("-b"),
-             needs="-b and the name of a new branch"),
+        Rule("write", _CREATE, values({"-b": NAME}), forced=_KEEP_IGNORED, words=REVISION, most=1,
+             paths=False, one_of=flags("-b"), needs="-b and the name of a new branch"),
         # Without -b it takes branches and files alike, and files lose what was not committed.
-        Rule("approval", _CREATE | flags("-f --force --detach -d --ours --theirs"), least_paths=1,
-             needs="a branch or a file"),
+        Rule("approval", _CREATE | flags("-f --force --detach -d --ours --theirs"), forced=_KEEP_IGNORED,
+             least_paths=1, needs="a branch or a file"),
         Rule("approval", _CREATE | flags("-f --force"), values({"-B": NAME}), words=REVISION, most=1,
              paths=False, one_of=flags("-B"), needs="-B and the name of a branch"),
     ),
@@ -93,8 +95,8 @@ WRITES: Mapping[str, tuple[Rule, ...]] = {
     "merge": (
         Rule("write", flags("--ff --no-ff --ff-only --squash --no-commit --no-edit --stat --no-stat -n -q "
                             "--quiet -v --verbose --signoff"),
-             values(_MESSAGE), forced=("--no-edit", "--no-verify-signatures"), words=REVISION, least=1,
-             most=8, paths=False, needs="what to merge"),
+             values(_MESSAGE), forced=("--no-edit", "--no-verify-signatures", *_KEEP_IGNORED),
+             words=REVISION, least=1, most=8, paths=False, needs="what to merge"),
         _ABORT,
     ),
     "cherry-pick": (
