@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.chain import git
 from tests.claude_cli import find_claude, owner
 from tests.messages_api import Api
 from tests.traps import Trap, make_trap
@@ -55,6 +56,22 @@ def do(project: Path, tmp_path: Path) -> Callable[..., Outcome]:
             return str(refusal)
 
     return _do
+
+
+@pytest.fixture
+def served(project: Path, tmp_path: Path) -> Path:
+    """A clone of the project that reaches it by ssh, which is a shell here; the owner's ~/.gitconfig, in
+    *tmp_path*, says so. Each time it is called leaves a line in `tmp_path / "called"`."""
+    (tmp_path / "ssh").write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path / "called"}\nfor last; do :; done\nexec sh -c "$last"\n'
+    )
+    (tmp_path / "ssh").chmod(0o755)
+    with (tmp_path / ".gitconfig").open("a") as file:
+        file.write(f"[core]\n\tsshCommand = {tmp_path / 'ssh'}\n")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(project), str(clone))
+    git(clone, "remote", "set-url", "origin", f"ssh://host{project}")
+    return clone
 
 
 CLAUDE = f"claude-{os.getpid()}"

@@ -110,19 +110,6 @@ def test_a_fetch_into_refs_of_ones_own_is_refused(do: Do, project: Path, refspec
         assert "sets remote.origin.fetch" in str(do("git", command=command))
 
 
-@pytest.fixture
-def served(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A clone of the project that reaches it by ssh, which is a shell here."""
-    (tmp_path / "ssh").write_text('#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n')
-    (tmp_path / "ssh").chmod(0o755)
-    with (tmp_path / ".gitconfig").open("a") as file:
-        file.write(f"[core]\n\tsshCommand = {tmp_path / 'ssh'}\n")
-    clone = tmp_path / "clone"
-    git(tmp_path, "clone", "-q", str(project), str(clone))
-    git(clone, "remote", "set-url", "origin", f"ssh://host{project}")
-    return clone
-
-
 def test_a_fetch_keeps_branches_and_tags_that_only_this_machine_has(do: Do, served: Path) -> None:
     git(served, "branch", "mine")
     git(served, "tag", "mine")

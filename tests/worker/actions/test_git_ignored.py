@@ -167,3 +167,73 @@ def test_of_what_is_not_there_git_tells_itself(do: Do, project: Path, command: s
     outcome = do("git", command=command)
     assert isinstance(outcome, Outcome), outcome
     assert outcome.status is Status.FAILED
+
+
+# What comes by a pull is not known before
+
+
+def said(outcome: Outcome | str) -> str:
+    assert isinstance(outcome, Outcome), outcome
+    return f"{outcome.output_data['stdout']}{outcome.output_data['stderr']}"
+
+
+@pytest.mark.parametrize(
+    "command", ["git pull", "git pull origin main", "git pull --rebase", "git pull --rebase origin"]
+)
+def test_a_pull_overwrites_nothing_that_git_ignores(
+    do: Do, project: Path, served: Path, command: str
+) -> None:
+    commit(served, ".gitignore", ".env\n")
+    git(served, "push", "-q", str(project), "HEAD:refs/heads/other")
+    git(project, "merge", "-q", "other")
+    commit(project, ".env", "theirs\n")
+    (served / ".env").write_text(MINE)
+    if "--rebase" in command:
+        git(served, "commit", "-q", "--allow-empty", "-m", "Mine")
+    assert "git pull would overwrite .env, which git ignores" in str(do("git", root=served, command=command))
+    assert (served / ".env").read_text() == MINE
+    (served / ".env").rename(served / "kept.txt")
+    outcome = do("git", root=served, command=command)
+    assert is_fine(outcome), outcome
+    assert (served / ".env").read_text() == "theirs\n"
+
+
+def test_a_pull_asks_the_remote_once_and_says_what_pull_says(
+    do: Do, project: Path, served: Path, tmp_path: Path
+) -> None:
+    commit(project, "new.txt", "new\n")
+    outcome = do("git", root=served, command="git pull")
+    assert "Fast-forward" in said(outcome)
+    assert outcome.headline == "One file changed, one line added."
+    assert len((tmp_path / "called").read_text().splitlines()) == 1
+    assert "pull: Fast-forward" in said(do("git", root=served, command="git reflog"))
+    assert "Already up to date" in said(do("git", root=served, command="git pull"))
+    assert "origin/main" in (tmp_path / "log").read_text()
+
+
+def test_a_pull_that_cannot_go_forward_changes_nothing(do: Do, project: Path, served: Path) -> None:
+    commit(project, "new.txt", "new\n")
+    git(served, "commit", "-q", "--allow-empty", "-m", "Mine")
+    outcome = do("git", root=served, command="git pull")
+    assert "Not possible to fast-forward" in said(outcome)
+    assert outcome.status is Status.FAILED
+    assert is_fine(do("git", root=served, command="git pull --rebase -q"))
+    assert (served / "new.txt").exists()
+
+
+def test_a_pull_without_a_branch_to_merge_says_so(do: Do, project: Path, served: Path) -> None:
+    git(served, "switch", "-q", "-c", "mine")
+    outcome = do("git", root=served, command="git pull")
+    assert "There is no tracking information for the current branch" in said(outcome)
+
+
+def test_a_pull_into_nothing_keeps_what_is_ignored(do: Do, project: Path, served: Path) -> None:
+    commit(project, ".env", "theirs\n")
+    git(served, "switch", "-q", "--orphan", "fresh")
+    (served / ".git" / "info").mkdir(exist_ok=True)
+    (served / ".git" / "info" / "exclude").write_text(".env\n")
+    (served / ".env").write_text(MINE)
+    assert "overwrite .env" in str(do("git", root=served, command="git pull origin main"))
+    (served / ".env").unlink()
+    assert is_fine(do("git", root=served, command="git pull origin main"))
+    assert (served / "note.txt").exists()

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -24,6 +24,7 @@ from worker.actions.git.inquiry import NOWHERE, ask
 from worker.actions.git.insides import Insides
 from worker.actions.git.parse import Verdict, classify
 from worker.actions.git.places import check_configured, check_paths
+from worker.actions.git.pulling import pull
 from worker.actions.git.reference import notes
 from worker.actions.git.repository import Repository, at, find, has_hooks, is_empty, nested
 from worker.output import open_log
@@ -80,7 +81,7 @@ class Git(Action):
         hooks = job.is_trusted and verdict.access != "read"
         env = environment(verdict, repository, hooks=hooks, ssh=_ssh(job, verdict))
         with _own_index(verdict, repository) as index:
-            completed = _run(job, verdict, self.timeout, {**env, **index})
+            completed = _run(job, verdict, repository, self.timeout, {**env, **index})
         return _told(verdict, completed, self.timeout, skipped=skipped)
 
     def _verdict(self) -> Verdict:
@@ -179,17 +180,24 @@ def _own_index(verdict: Verdict, repository: Repository | None) -> Iterator[Mapp
         yield {"GIT_INDEX_FILE": str(copy)}
 
 
-def _run(job: Job, verdict: Verdict, timeout: float, env: Mapping[str, str]) -> Completed:
-    if verdict.subcommand not in _TELLS_ADDRESSES:
-        return job.run(verdict.argv, timeout=timeout, env=env)
-    # Addresses of remotes may hold passwords, which must not even get into the log. What everything else
-    # prints is cleaned of them as all output is (`worker.redact`), which leaves code as it is: in files,
-    # https://example.com/@scope/x is no password.
-    done = replace(job, log=NOWHERE).run(verdict.argv, timeout=timeout, env=env)
-    clean = replace(done, stdout=_without_passwords(done.stdout), stderr=_without_passwords(done.stderr))
-    with open_log(job.log) as log:
-        os.write(log, (clean.stdout + clean.stderr).encode())
-    return clean
+def _run(
+    job: Job, verdict: Verdict, repository: Repository | None, timeout: float, env: Mapping[str, str]
+) -> Completed:
+    def run(argv: Sequence[str], timeout: float, more: Mapping[str, str]) -> Completed:
+        # Addresses of remotes may hold passwords, which must not even get into the log. What everything
+        # else prints is cleaned of them as all output is (`worker.redact`), which leaves code as it is: in
+        # files, https://example.com/@scope/x is no password.
+        done = replace(job, log=NOWHERE).run(argv, timeout=timeout, env={**env, **more})
+        clean = replace(done, stdout=_without_passwords(done.stdout), stderr=_without_passwords(done.stderr))
+        with open_log(job.log) as log:
+            os.write(log, (clean.stdout + clean.stderr).encode())
+        return clean
+
+    if verdict.subcommand == "pull" and repository is not None:
+        return pull(job, verdict, repository, timeout, run)
+    if verdict.subcommand in _TELLS_ADDRESSES:
+        return run(verdict.argv, timeout, {})
+    return job.run(verdict.argv, timeout=timeout, env=env)
 
 
 def _without_passwords(text: str) -> str:

@@ -164,7 +164,7 @@ def _check_accepted(repository: Repository, read: Read) -> None:
     if status != 0:
         raise Rejected(
             f"git does not accept {repository.git_dir} as a repository: "
-            f"{(stderr or stdout).strip()[:200]}; put it right, or use the git that made it"
+            f"{' '.join((stderr or stdout).split())[:200]}; put it right, or use the git that made it"
         )
 
 

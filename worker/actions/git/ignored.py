@@ -29,11 +29,18 @@ def check_ignored(job: Job, verdict: Verdict, repository: Repository) -> None:
     if find is None or "--abort" in verdict.argv:
         return
     command = _Command(job, verdict, repository)
-    if lost := next(command.lost(find(command)), None):
-        raise Rejected(
-            f"git {verdict.subcommand} would overwrite {lost}, which git ignores and has no copy of; "
-            "move it away first"
-        )
+    command.refuse_loss(find(command))
+
+
+def check_fetched(job: Job, verdict: Verdict, repository: Repository, commits: Iterable[str]) -> None:
+    """The same for a pull that is to put *commits* below or above the checkout's own."""
+    command = _Command(job, verdict, repository)
+    for one in commits:
+        command.refuse_loss(command.new_in(one))
+        if "--rebase" in verdict.argv:
+            command.refuse_loss(
+                command.names(*_LOG, "--diff-filter=d", "HEAD", f"^{one}", "--", of=("HEAD",))
+            )
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,15 @@ class _Command:
                 found = self.names("ls-tree", "-r", "--name-only", "--full-tree", one, of=(one,))
             yield from found
 
-    def lost(self, written: Iterable[str]) -> Iterator[str]:
+    def refuse_loss(self, written: Iterable[str]) -> None:
+        """Raises Rejected when one of the names that are *written* is ignored, and there."""
+        if lost := next(self._lost(written), None):
+            raise Rejected(
+                f"git {self.verdict.subcommand} would overwrite {lost}, which git ignores and has no copy "
+                "of; move it away first"
+            )
+
+    def _lost(self, written: Iterable[str]) -> Iterator[str]:
         """Of the names that are *written*, or that stand in their way, those that git ignores."""
         top = self.repository.top
         there = dict.fromkeys(found for name in written if (found := _in_the_way(top, name)))

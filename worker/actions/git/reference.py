@@ -25,9 +25,11 @@ A sub-command that stands in several rows has the class of the first row that kn
 is a value: `--name=value`, or the next word unless that begins with a dash. `[=…]` is a value that may be
 left out and is never the next word. Letters may be joined (`-sb`).
 
-Paths and names stay inside the project: nothing that is absolute, goes up with `..`, begins with `:` or
-names a protocol. `commit` needs `-m`, `--fixup`, or `--amend --no-edit`. `pull` is `--ff-only` unless it is
-`--rebase`. An address to clone from begins with `https://`, `ssh://` or `git@`.
+Paths and names stay inside the project: nothing that is absolute, goes up with `..`, begins with `:`, lies in
+`.git` or names a protocol. What git ignores is not overwritten, except where an option says so (`-f`,
+`--hard`, `clean -x`): the refusal names the file. `commit` needs `-m`, `--fixup`, or `--amend --no-edit`.
+`pull` is `--ff-only` unless it is `--rebase`. An address to clone from begins with `https://`, `ssh://` or
+`git@`.
 
 What the repository itself would like to run is switched off: hooks, external diff programs, text
 converters, pagers, editors, signature checks, file system monitors. Where its configuration names a
