@@ -51,7 +51,8 @@ NASTY = words(
     --force --dry-run -n -x -d --edit-description --no-list --column --color=always --format=%(describe)
     --glob=* --reflog -g --walk-reflogs --log-size --use-bitmap-index --ope=PROGRAM --outp=PWNED /etc/passwd
     ../outside/secret.txt link/secret.txt ext::PROGRAM https://x/y -- - '' ~ :(top) -1 --committer --author
-    --grep --since -L -C -M --date=format:%Y
+    --grep --since -L -C -M --date=format:%Y .git .git/config .git/hooks/pre-commit .GIT/config sub/.git
+    git~1/config ignored.txt main:link HEAD:link.txt docs/../link/secret.txt link/. --abort
     """
 )
 
