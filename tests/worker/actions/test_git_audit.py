@@ -442,6 +442,15 @@ def test_what_git_would_not_accept_as_a_repository_is_none(do: Do, project: Path
     assert "is in no git repository" in str(do("git", command="git diff note.txt docs/read.txt"))
 
 
+@pytest.mark.parametrize("shut", ["objects", "refs"])
+def test_what_git_may_not_enter_is_no_repository_either(
+    do: Do, project: Path, monkeypatch: pytest.MonkeyPatch, shut: str
+) -> None:
+    # Not by its mode: to root everything is open.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != shut)
+    assert at(project, (project,)) is None
+
+
 V0, V1 = "[core]\nrepositoryformatversion=0\n", "[core]\nrepositoryformatversion=1\n"
 
 

@@ -16,7 +16,7 @@ from worker.manners import Manners
 from worker.policy import Rejected
 
 NOWHERE = Path(os.devnull)
-_PATIENCE_S = 10
+_PATIENCE_S = 20
 
 
 def ask(job: Job, verdict: Verdict, words: Sequence[str]) -> tuple[int, str, str]:
@@ -41,7 +41,7 @@ def names(
 
     # Quoted, every name is ASCII: what is no UTF-8 does not get lost on the way.
     argv = ("git", "-c", "core.quotePath=true", *words)
-    manners = Manners(stdin=given, translate=keep)
+    manners = Manners(stdin=given or None, translate=keep)
     env = environment(verdict, repository)
     done = replace(_quiet(job), directory=repository.top).run(
         argv, timeout=_PATIENCE_S, env=env, manners=manners

@@ -130,8 +130,9 @@ def _is_git_dir(folder: Path, common: Path) -> bool:
     # As strict as git: commands that work without a repository (git diff a b compares any two
     # files) would else do so when git does not accept what we have found. What its configuration has
     # to do with that, git itself is asked (`audit`).
-    if not (common / "objects").is_dir() or not (common / "refs").is_dir():
-        return False
+    for needed in (common / "objects", common / "refs"):
+        if not needed.is_dir() or not os.access(needed, os.X_OK):
+            return False
     head = folder / "HEAD"
     if head.is_symlink():
         return str(head.readlink()).startswith("refs/")
