@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +124,10 @@ def judge(
         found = admit(today, caller, action_type, params)
     except Rejected as refusal:
         return Verdict(_asked(action_type, params), refusal=str(refusal))
+    except OSError as problem:
+        # A volume of somebody else's, a mount that has gone.
+        why = f"This machine cannot look at the folder ({problem.strerror}); see to it there"
+        return Verdict(_asked(action_type, params), refusal=why)
     except Exception:
         # The edge of what people add: a command that its action cannot judge must not come again and again.
         log.exception("A command for %s cannot be judged.", action_type)
