@@ -14,7 +14,7 @@ _STYLE, _SCRIPT = "text/css; charset=utf-8", "text/javascript; charset=utf-8"
 _PACKED = {
     **{name: (_STYLE, (name,)) for name in ("viewer.css", "task.css", "stats.css", "connect.css")},
     "icon.svg": ("image/svg+xml", ("icon.svg",)),
-    "viewer.js": (_SCRIPT, ("merge.js", "output.js", "comforts.js", "viewer.js")),
+    "viewer.js": (_SCRIPT, ("merge.js", "output.js", "comforts.js", "away.js", "viewer.js")),
 }
 """What a browser loads: its type, and the files that it is made of, in this order."""
 ENDPOINTS = frozenset(f"asset {name}" for name in _PACKED)

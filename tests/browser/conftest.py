@@ -62,27 +62,64 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     return {**browser_type_launch_args, "executable_path": path, "args": FLAGS}
 
 
-@pytest.fixture(scope="session")
-def viewer(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The address of a running viewer, and the folder with its records."""
-    folder = tmp_path_factory.mktemp("viewer")
-    made = Machine(folder)
-    made.close()
-    port = free_port()
-    # The same viewer under another name, as a phone meets it: a browser that calls it so must sign in.
-    access = {"VIEWER_PORT": str(port), "VIEWER_ORIGINS": f"http://{ELSEWHERE}:{port}"}
-    environment = {**os.environ, **made.environment, **access, "PYTHONPATH": str(root)}
-    log = folder / "viewer.log"
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "viewer"], cwd=folder, env=environment, stdout=sink, stderr=sink
-        )
-    try:
+class Server:
+    """A viewer that can be stopped, and started again at the same address."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.folder = folder
+        made = Machine(folder)
+        made.close()
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}"
+        # The same viewer under another name, as a phone meets it: a browser that calls it so must sign in.
+        access = {"VIEWER_PORT": str(port), "VIEWER_ORIGINS": f"http://{ELSEWHERE}:{port}"}
+        self._environment = {**os.environ, **made.environment, **access, "PYTHONPATH": str(root)}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Nothing, when it runs."""
+        if self._process is not None:
+            return
+        log = self.folder / "viewer.log"
+        with log.open("wb") as sink:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "viewer"],
+                cwd=self.folder,
+                env=self._environment,
+                stdout=sink,
+                stderr=sink,
+            )
         said = wait_until(lambda: log.read_text() if "\n" in log.read_text() else "", "the viewer starts")
-        assert said.startswith("The viewer is at "), said
-        yield said.splitlines()[0].split()[-1].rstrip("."), folder
+        assert said.startswith(f"The viewer is at {self.address}."), said
+
+    def stop(self) -> None:
+        """At once, in the midst of what it does."""
+        if self._process is not None:
+            end(self._process)
+            self._process = None
+
+
+@pytest.fixture(scope="session")
+def running_server(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    made = Server(root, tmp_path_factory.mktemp("viewer"))
+    try:
+        made.start()
+        yield made
     finally:
-        end(process)
+        made.stop()
+
+
+@pytest.fixture
+def server(running_server: Server) -> Iterator[Server]:
+    """The running viewer, for a test that stops it."""
+    yield running_server
+    running_server.start()
+
+
+@pytest.fixture(scope="session")
+def viewer(running_server: Server) -> tuple[str, Path]:
+    """The address of a running viewer, and the folder with its records."""
+    return running_server.address, running_server.folder
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 // What the pages do while they are open: follow what happens, and a few comforts. Without this
-// script everything still works, by reloading and by plain links and forms. merge.js, output.js and
-// comforts.js are loaded before it and share its names.
+// script everything still works, by reloading and by plain links and forms. merge.js, output.js,
+// comforts.js and away.js are loaded before it and share its names.
 "use strict";
 
 // --- Times, in the words of words.py ----------------------------------------------------------
@@ -74,12 +74,11 @@ async function refresh() {
 // --- Polling ----------------------------------------------------------------------------------
 
 const WAITS_MS = [2000, 4000, 8000, 15000];
-let failures = 0;
 let timer = 0;
 let asking = false;
 
-async function ask(url) {
-  const answer = await fetch(url, { signal: AbortSignal.timeout(10000), cache: "no-store" });
+async function ask(url, method = "GET", patience = 10000) {
+  const answer = await fetch(url, { method, signal: AbortSignal.timeout(patience), cache: "no-store" });
   // Forgotten meanwhile: the page leads to the sign-in.
   if (answer.status === 403) location.reload();
   if (!answer.ok) throw new Error(`${answer.status}`);
@@ -92,21 +91,21 @@ function schedule(wait) {
 }
 
 async function poll() {
-  if (asking || document.hidden || !main.dataset.live) return;
+  if (asking || document.hidden || !(main.dataset.live || failures)) return;
   asking = true;
   let wait;
   try {
-    wait = await (main.dataset.page === "task" ? pollTask() : pollTasks());
-    failures = 0;
+    wait = await POLLS[main.dataset.page ?? "other"]();
+    heard();
   } catch {
     wait = WAITS_MS[Math.min(failures++, WAITS_MS.length - 1)];
+    // One lost answer is no news: the page may just be waking up.
+    if (failures > 1) sayAway(`${away()} – trying again`);
   }
   asking = false;
-  // One lost answer is no news: the page may just be waking up.
-  const away = navigator.onLine ? "The viewer on your machine does not answer" : "This device is offline";
-  say(document.querySelector("[data-offline]"), failures > 1 ? `${away} – trying again` : "");
   if (wait !== null) schedule(wait);
 }
+
 
 async function pollTasks() {
   const url = new URL(main.dataset.live, location);
@@ -133,6 +132,9 @@ async function pollTask() {
   if (news.more) return 0;
   return Date.now() - lastOutput < 5000 ? 250 : 1000;
 }
+
+// A page that follows nothing asks only until it knows that the viewer is back.
+const POLLS = { task: pollTask, tasks: pollTasks, other: () => knock().then(() => null) };
 
 function announce() {
   const { state, lasted } = main.dataset;
