@@ -119,3 +119,41 @@ def test_a_device_without_a_network_keeps_its_page(page: Page, machine: Machine)
     expect(page.locator("[data-offline]")).to_be_empty(timeout=20_000)
     page.get_by_role("link", name="Tasks").last.click()
     expect(page).to_have_url("/")
+
+
+def test_it_is_said_where_it_is_seen_and_the_dot_is_not_green(
+    page: Page, machine: Machine, server: Server
+) -> None:
+    for number in range(20):
+        machine.ended(title=f"number {number}")
+    page.goto("/")
+    dot, notice = page.locator(".dot"), page.locator("[data-offline]")
+    dot.evaluate("dot => { dot.classList.add('well'); scrollTo(0, 600); }")
+    server.stop()
+    expect(page.locator("body.away")).to_be_attached()
+    colour = "dot => getComputedStyle(dot).backgroundColor"
+    assert dot.evaluate(colour) == "rgb(89, 95, 91)"
+    expect(notice).to_be_in_viewport(ratio=1)
+    expect(notice).to_contain_text("does not answer")
+    server.start()
+    expect(page.locator("body.away")).to_have_count(0, timeout=20_000)
+
+
+def test_the_dot_and_the_foot_of_the_page_follow_what_runs(page: Page, machine: Machine) -> None:
+    page.goto("/")
+    page.locator(".dot").evaluate("dot => dot.classList.add('well')")
+    page.locator("footer p").evaluate("foot => { foot.textContent = 'connected'; }")
+    machine.ended()
+    expect(page.locator("footer p")).to_contain_text("not all of it runs")
+    expect(page.locator(".dot.well")).to_have_count(0)
+
+
+def test_the_page_of_an_ended_task_notices_when_it_is_looked_at_or_tapped(
+    page: Page, machine: Machine, server: Server
+) -> None:
+    page.goto(f"/t/{machine.ended(returncode=1).id}")
+    server.stop()
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("[data-offline]")).to_contain_text("does not answer")
+    server.start()
+    expect(page.locator("[data-offline]")).to_be_empty(timeout=20_000)

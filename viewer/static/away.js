@@ -15,8 +15,14 @@ function sayAway(text) {
   say(document.querySelector("[data-offline]"), text && text[0].toUpperCase() + text.slice(1));
 }
 
+function lost() {
+  failures += 1;
+  document.body.classList.add("away");
+}
+
 function heard() {
   failures = 0;
+  document.body.classList.remove("away");
   heardAt = performance.now();
   sayAway("");
   forgetUnsent();
@@ -52,7 +58,7 @@ async function hold(event, element, again, instead) {
   element.ariaBusy = null;
   held = false;
   if (does) return again();
-  failures ||= 1;
+  if (!failures) lost();
   instead();
   schedule(WAITS_MS[0]);
 }

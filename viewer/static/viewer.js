@@ -63,6 +63,7 @@ async function refresh() {
   const focused = document.activeElement?.closest("[data-key]")?.dataset.key;
   const fresh = find("#main", page);
   merge(main, fresh);
+  for (const part of [".dot", "footer p"]) merge(find(part, document), find(part, page));
   document.title = page.title;
   if (focused && document.activeElement === document.body) {
     // It moved to another part of the page, as a task does that has ended.
@@ -98,7 +99,8 @@ async function poll() {
     wait = await POLLS[main.dataset.page ?? "other"]();
     heard();
   } catch {
-    wait = WAITS_MS[Math.min(failures++, WAITS_MS.length - 1)];
+    wait = WAITS_MS[Math.min(failures, WAITS_MS.length - 1)];
+    lost();
     // One lost answer is no news: the page may just be waking up.
     if (failures > 1) sayAway(`${away()} – trying again`);
   }
@@ -198,7 +200,7 @@ document.addEventListener("click", (event) => {
   if (event.target.nodeName === "DIALOG") event.target.close();
 });
 document.addEventListener("visibilitychange", () => { schedule(0); noteLook(); });
-addEventListener("online", () => schedule(0));
+for (const change of ["online", "offline"]) addEventListener(change, () => schedule(0));
 addEventListener("pageshow", (event) => { if (event.persisted) schedule(0); });
 
 prepare();
