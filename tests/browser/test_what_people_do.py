@@ -181,6 +181,22 @@ def test_stop_approve_and_decline_are_one_tap(page: Page, machine: Machine) -> N
     assert machine.current(yes.id).approved
 
 
+def test_the_badge_on_the_home_screen_tells_what_the_list_told_last(page: Page, machine: Machine) -> None:
+    page.add_init_script(
+        "navigator.setAppBadge = async number => { sessionStorage.badge = number; }"  # as a phone has it
+    )
+    task = machine.needs_ok(title="Push it")
+    page.goto("/")
+    badge = "Number(sessionStorage.badge)"
+    assert page.evaluate(badge) == 1
+    for path in (f"/t/{task.id}", "/stats", "/events", "/connect"):
+        page.goto(path)
+        assert page.evaluate(badge) == 1, path
+    page.goto("/")
+    machine.inbox.decline(task.id)
+    wait_until(lambda: page.evaluate(badge) == 0, "nothing asks any more")
+
+
 def test_a_result_is_new_until_its_page_was_in_sight_for_a_second(page: Page, machine: Machine) -> None:
     task = machine.ended(title="Look at me")
     # Time stands still unless the test lets it pass: a busy machine must not make a second of it.

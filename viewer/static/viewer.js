@@ -184,7 +184,8 @@ function prepare() {
   for (const button of all('[data-do="copy-answer"]')) button.hidden = false;
   prepareOutput();
   noteLook();
-  navigator.setAppBadge?.(Number(main.dataset.asking) || 0).catch(() => {});
+  // Only the list knows how many there are.
+  if ("asking" in main.dataset) navigator.setAppBadge?.(Number(main.dataset.asking)).catch(() => {});
   tick();
 }
 
