@@ -17,7 +17,7 @@ from waitress.server import create_server
 from relay.hidden import hide
 from relay.mistakes import explain
 from viewer.app import MAX_REQUEST_BYTES, create_app
-from viewer.devices import Devices
+from viewer.devices import Devices, Unusable, explained
 from viewer.settings import Settings
 from worker import marks
 from worker.inbox import CannotOpen, open_inbox
@@ -36,28 +36,35 @@ def main() -> None:
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     # A program that the worker runs must not read codes and cookies in our memory.
     hide()
+    is_login = sys.argv[1:] == ["login"]
+    what = "There is no code" if is_login else "The viewer cannot start"
     try:
         settings = Settings.read()
-        if sys.argv[1:] == ["login"]:
+        if is_login:
             print(_invitation(settings))  # noqa: T201 - talking to a person at a terminal
         else:
             serve(settings)
+    except Unusable as problem:
+        sys.exit(f"{what}: {problem}.")
     except ValidationError as problem:
-        sys.exit(f"The viewer cannot start: {explain(problem)}. {LOOK}")
+        sys.exit(f"{what}: {explain(problem)}. {LOOK}")
     except (OSError, ValueError, CannotOpen, sqlite3.Error) as problem:
-        sys.exit(f"The viewer cannot start: {problem}. {LOOK}")
+        sys.exit(f"{what}: {problem}. {LOOK}")
 
 
 def serve(settings: Settings) -> None:
     """Answer until SIGTERM or SIGINT. Raises what `main` explains when it cannot begin."""
     # First the records, so that a wrong SQLITE_PATH is told in the words of every other process.
-    inbox, devices = open_inbox(), Devices(settings.devices_path)
+    inbox = open_inbox()
+    with explained(settings.devices_path):
+        devices = Devices(settings.devices_path)
+        code = devices.new_code()
     app = create_app(inbox, devices, settings)
     app.extensions["desk"].start()
     listening = _listen(settings.viewer_host, settings.viewer_port)
     address = settings.own_address(listening.getsockname()[1])
     log.info("The viewer is at %s.", address)
-    log.info("Connect this browser: %s/login?code=%s", address, devices.new_code())
+    log.info("Connect this browser: %s/login?code=%s", address, code)
     server = create_server(
         app,
         sockets=[listening],
@@ -86,7 +93,8 @@ def _invitation(settings: Settings) -> str:
         sys.exit(
             f"There is no {settings.devices_path} here; start the viewer, or go to the folder where it runs."
         )
-    code = Devices(settings.devices_path).new_code()
+    with explained(settings.devices_path):
+        code = Devices(settings.devices_path).new_code()
     own = f"{settings.own_address(settings.viewer_port)}/login?code={code}"
     elsewhere = "".join(f"\n  Elsewhere     {origin}/login" for origin in settings.origins)
     return f"""

@@ -11,8 +11,8 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,12 +45,34 @@ RETURNING count
 """
 
 
+class Unusable(Exception):
+    """The file cannot be used; the text names it, says why, and what to do."""
+
+
 class WrongCode(Exception):
     """No such code, or not any more: used, or too old."""
 
 
 class TooManyTries(WrongCode):
     """This address has to wait, or to get a new code."""
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """For a terminal: whatever is wrong with the file at *path* inside the block becomes Unusable."""
+    try:
+        yield
+    except OSError as problem:
+        raise Unusable(f"{path} cannot be opened ({problem.strerror}); look at its folder and mode") from None
+    except sqlite3.OperationalError as problem:
+        raise Unusable(
+            f"{path} cannot be used ({problem}); see that the disk has room and that nothing else holds the "
+            "file, and try again"
+        ) from None
+    except sqlite3.Error as problem:
+        raise Unusable(
+            f"{path} is damaged ({problem}); move it away, start the viewer, and connect each browser anew"
+        ) from None
 
 
 @dataclass(frozen=True)

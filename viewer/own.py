@@ -7,12 +7,15 @@ deleted at any time: the index is made anew, and everything before counts as loo
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -34,11 +37,36 @@ class OwnFile:
         self._path = path
         self._local = threading.local()
         self._writing = threading.Lock()
+        try:
+            self._open()
+        except sqlite3.DatabaseError as problem:
+            # A lock, or a full disk, is no damage: what is in the file may be good.
+            if isinstance(problem, sqlite3.OperationalError):
+                raise
+            log.warning("%s was damaged (%s) and is made anew; nothing but its own is lost.", path, problem)
+            self._delete()
+            self._open()
+
+    def _open(self) -> None:
         # Before SQLite opens it: what it puts beside the file gets the mode that the file has then.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        for one in (path, *path.parent.glob(f"{glob.escape(path.name)}-*")):
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        for one in (self._path, *self._beside()):
             one.chmod(0o600)
         self.connection.executescript(_TABLES)
+        # All of it is read, once: 0.3 s for 100,000 tasks. Or each search would meet the damage anew.
+        [(found,)] = self.connection.execute("PRAGMA quick_check(1)").fetchall()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+
+    def _delete(self) -> None:
+        self.connection.close()
+        del self._local.connection
+        for one in (self._path, *self._beside()):
+            one.unlink()
+
+    def _beside(self) -> list[Path]:
+        """What SQLite puts beside the file."""
+        return list(self._path.parent.glob(f"{glob.escape(self._path.name)}-*"))
 
     @property
     def connection(self) -> sqlite3.Connection:

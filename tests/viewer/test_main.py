@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -121,10 +123,20 @@ def test_whoever_comes_through_a_proxy_must_sign_in_also_on_the_real_server(
         viewer.communicate(timeout=10)
 
 
-def login(root: Path, machine: Machine, **more: str) -> subprocess.CompletedProcess[str]:
+def login(
+    root: Path, machine: Machine, preexec_fn: Callable[[], None] | None = None, **more: str
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(root), **machine.environment, **more}
     command = [sys.executable, "-m", "viewer", "login"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=20)
+    return subprocess.run(
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+        preexec_fn=preexec_fn,
+    )
 
 
 def test_the_command_login_prints_a_link_and_a_code_that_work(
@@ -167,6 +179,45 @@ def test_records_that_cannot_be_used_are_one_sentence(root: Path, tmp_path: Path
     said = failure(root, **{name: str(tmp_path / "nowhere" / "x.db")})
     assert "nowhere/x.db" in said
     assert "Errno" not in said
+
+
+def test_a_damaged_file_of_its_own_is_made_anew_and_said(
+    root: Path, machine: Machine, tmp_path: Path
+) -> None:
+    machine.ended(title="Say hello")
+    (tmp_path / "tasks.viewer.db").write_bytes(b"this is no database, whatever its name says" * 100)
+    viewer = begin(root, **machine.environment, VIEWER_PORT="0")
+    try:
+        assert viewer.stderr is not None
+        said = viewer.stderr.readline()
+        assert "tasks.viewer.db was damaged (file is not a database) and is made anew" in said
+        address = viewer.stderr.readline().split()[-1].rstrip(".")
+        assert "Say hello" in httpx.get(f"{address}/?q=hello", trust_env=False).text
+    finally:
+        viewer.terminate()
+        viewer.communicate(timeout=10)
+
+
+def test_a_damaged_file_of_devices_is_named_with_the_way_out(
+    root: Path, machine: Machine, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "tasks.devices.db"
+    damaged.write_bytes(b"this is no database, whatever its name says" * 100)
+    words = f"{damaged} is damaged (file is not a database); move it away, start the viewer"
+    said = failure(root, **machine.environment)
+    assert words in said
+    assert ".env" not in said
+    assert login(root, machine).stderr.startswith(f"There is no code: {words}")
+
+
+def test_what_keeps_a_code_from_being_made_is_said(root: Path, machine: Machine, tmp_path: Path) -> None:
+    Devices(tmp_path / "tasks.devices.db").close()
+    # No file may grow: as near to a full disk as a test gets.
+    shown = login(root, machine, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert shown.stderr.startswith(f"There is no code: {tmp_path / 'tasks.devices.db'} cannot be used (")
+    assert "see that the disk has room" in shown.stderr
+    assert ".env" not in shown.stderr
 
 
 def test_settings_have_defaults_and_an_empty_value_means_not_set() -> None:

@@ -21,6 +21,7 @@ from viewer.app import create_app
 from viewer.desk import Desk
 from viewer.devices import Devices
 from viewer.filters import Filter
+from viewer.own import OwnFile
 from viewer.settings import Settings
 from worker import models, moves
 
@@ -169,3 +170,35 @@ def test_the_viewers_file_is_for_its_owner_only_and_may_be_deleted(
     machine.ended(title="still here")
     client = create_app(machine.inbox, devices, settings).test_client()
     assert found(client, "still") == ["still here"]
+
+
+def test_a_file_that_is_damaged_in_the_midst_is_made_anew(
+    machine: Machine, devices: Devices, settings: Settings
+) -> None:
+    path = Path(models.database.database).with_suffix(".viewer.db")
+    for number in range(50):
+        machine.ended(title=f"number {number}")
+    first = create_app(machine.inbox, devices, settings)
+    first.extensions["desk"].index.follow()
+    first.extensions["desk"].index._own.connection.close()
+    whole = path.read_bytes()
+    assert len(whole) > 10 * 4096
+    path.write_bytes(whole[: 3 * 4096] + b"x" * (len(whole) - 3 * 4096))
+    client = create_app(machine.inbox, devices, settings).test_client()
+    assert found(client, "number 49") == ["number 49"]
+
+
+def test_a_file_that_is_only_locked_is_not_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, connect = tmp_path / "x.viewer.db", sqlite3.connect
+    first = OwnFile(path)
+    first.mark("since", "long ago")
+    first.connection.close()
+    other = connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = exclusive")
+    other.execute("BEGIN EXCLUSIVE")
+    impatient = lambda name, **more: connect(name, **{**more, "timeout": 0})  # noqa: E731
+    monkeypatch.setattr("viewer.own.sqlite3.connect", impatient)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        OwnFile(path)
+    other.close()
+    assert OwnFile(path).mark("since", "today") == "long ago"
