@@ -14,7 +14,7 @@ from threading import Lock
 from relay.protocol import Status
 from viewer import tallies
 from viewer.seen import Seen
-from viewer.tallies import Ran
+from viewer.tallies import Ended
 from worker import models
 
 PERIODS = {"7": "7 days", "30": "30 days", "90": "90 days", "all": "All"}
@@ -32,11 +32,11 @@ class Bar:
     last: date
     done: int
     failed: int
-    cancelled: int
+    others: int  #: cancelled, or never run
 
     @property
     def total(self) -> int:
-        return self.done + self.failed + self.cancelled
+        return self.done + self.failed + self.others
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Kind:
 
     name: str
     tasks: int
-    share: float  #: of all tasks
+    share: float  #: of all that ran
     succeeded: float | None  #: of those done or failed
     typical_s: float | None
     slow_s: float | None  #: 95 of 100 are faster
@@ -56,9 +56,11 @@ class Stats:
     """The answers for one period; None where there is nothing to tell from."""
 
     asked: int
-    ended: int
-    failed: int
-    succeeded: float | None
+    ran: int
+    refused: int  #: before anything ran
+    unstarted: int  #: that ended without having been started: cancelled, or not in time
+    failed: int  #: of those that ran
+    succeeded: float | None  #: of those that ran to an end of their own
     typical_s: float | None
     average_s: float | None
     waited_s: float | None
@@ -108,22 +110,25 @@ class Accountant:
 def count(period: str, seen: Seen, now: datetime) -> Stats:
     """The answers for *period*, counted now."""
     since = now - timedelta(days=int(period)) if period != "all" else None
-    ran = tallies.ran(since)
-    good, bad = _number(ran, Status.COMPLETED), _number(ran, Status.FAILED)
+    ended = tallies.ended(since)
+    ran = [one for one in ended if one.has_run]
+    refused = sum(one.is_refused for one in ended)
     times = sorted(one.seconds for one in ran if one.seconds is not None)
     counting_since = seen.since.timestamp()
-    countable = sum(one.ended_at >= counting_since for one in ran)
+    countable = sum(one.ended_at >= counting_since for one in ended)
     start = max(since or seen.since, seen.since)
     looks, told = seen.looks(start.isoformat(" ")), tallies.fetched(start)
     soonest = {**told, **{one: min(after, told.get(one, after)) for one, (after, _) in looks.items()}}
-    retried = [one for one in ran if one.attempt > 1]
-    hours = Counter(time.localtime(one.created_at).tm_hour for one in ran)
-    approvals = [one for one in ran if one.was_asked]
+    retried = [one for one in ended if one.attempt > 1]
+    hours = Counter(time.localtime(one.created_at).tm_hour for one in ended)
+    approvals = [one for one in ended if one.was_asked]
     return Stats(
         asked=tallies.asked_since(since),
-        ended=len(ran),
-        failed=bad,
-        succeeded=_share(good, good + bad),
+        ran=len(ran),
+        refused=refused,
+        unstarted=len(ended) - len(ran) - refused,
+        failed=_number(ran, Status.FAILED),
+        succeeded=_succeeded(ran),
         typical_s=_middle(times),
         average_s=sum(times) / len(times) if times else None,
         waited_s=_middle([one.started_at - one.created_at for one in ran if one.started_at is not None]),
@@ -136,18 +141,19 @@ def count(period: str, seen: Seen, now: datetime) -> Stats:
         approvals=len(approvals),
         approved=sum(one.was_approved for one in approvals),
         busiest_hour=hours.most_common(1)[0][0] if hours else None,
-        bars=_bars(ran, since, now),
+        bars=_bars(ended, since, now),
         kinds=_kinds(ran, lambda one: one.action),
         git=_git(ran),
         at=now,
     )
 
 
-def _bars(ran: Sequence[Ran], since: datetime | None, now: datetime) -> list[Bar]:
+def _bars(ended: Sequence[Ended], since: datetime | None, now: datetime) -> list[Bar]:
     """Equal stretches of whole days, the last of which ends today."""
     days: dict[date, Counter[str]] = defaultdict(Counter)
-    for one in ran:
-        days[date(*time.localtime(one.ended_at)[:3])][one.status] += 1
+    for one in ended:
+        word = one.status if one.has_run and one.status != Status.CANCELLED else "others"
+        days[date(*time.localtime(one.ended_at)[:3])][word] += 1
     today = now.astimezone().date()
     first = since.astimezone().date() + timedelta(days=1) if since else min(days, default=today)
     step = math.ceil(((today - first).days + 1) / _MOST_BARS)
@@ -158,12 +164,12 @@ def _bars(ran: Sequence[Ran], since: datetime | None, now: datetime) -> list[Bar
         total: Counter[str] = Counter()
         for offset in range(step):
             total += days.get(begin + timedelta(days=offset), Counter())
-        found.append(Bar(begin, last, total["completed"], total["failed"], total["cancelled"]))
+        found.append(Bar(begin, last, total["completed"], total["failed"], total["others"]))
         last = begin - timedelta(days=1)
     return found[::-1]
 
 
-def _git(ran: Sequence[Ran]) -> list[Kind]:
+def _git(ran: Sequence[Ended]) -> list[Kind]:
     """git by sub-command, once there is enough of it to tell."""
     git = [one for one in ran if one.action == "git"]
     if len(git) <= _MANY_GIT:
@@ -171,8 +177,8 @@ def _git(ran: Sequence[Ran]) -> list[Kind]:
     return _kinds(git, lambda one: " ".join(one.preview.split()[:2]))[:6]
 
 
-def _kinds(ran: Sequence[Ran], name_of: Callable[[Ran], str]) -> list[Kind]:
-    groups: dict[str, list[Ran]] = defaultdict(list)
+def _kinds(ran: Sequence[Ended], name_of: Callable[[Ended], str]) -> list[Kind]:
+    groups: dict[str, list[Ended]] = defaultdict(list)
     for one in ran:
         groups[name_of(one)].append(one)
     return [
@@ -180,14 +186,18 @@ def _kinds(ran: Sequence[Ran], name_of: Callable[[Ran], str]) -> list[Kind]:
     ]
 
 
-def _kind(name: str, ran: Sequence[Ran], of: int) -> Kind:
-    good, bad = _number(ran, Status.COMPLETED), _number(ran, Status.FAILED)
+def _kind(name: str, ran: Sequence[Ended], of: int) -> Kind:
     times = sorted(one.seconds for one in ran if one.seconds is not None)
     slow = times[min(len(times) - 1, int(0.95 * len(times)))] if times else None
-    return Kind(name, len(ran), len(ran) / of, _share(good, good + bad), _middle(times), slow)
+    return Kind(name, len(ran), len(ran) / of, _succeeded(ran), _middle(times), slow)
 
 
-def _number(ran: Sequence[Ran], status: Status) -> int:
+def _succeeded(ran: Sequence[Ended]) -> float | None:
+    good = _number(ran, Status.COMPLETED)
+    return _share(good, good + _number(ran, Status.FAILED))
+
+
+def _number(ran: Sequence[Ended], status: Status) -> int:
     return sum(one.status == status for one in ran)
 
 

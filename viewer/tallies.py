@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from relay.protocol import Reason
 from viewer.records import rows
 
 
-class Ran(NamedTuple):
+class Ended(NamedTuple):
     """An ended task, as far as statistics go. Times are seconds since 1970."""
 
     action: str
     status: str
+    reason: str | None
     attempt: int
     preview: str
     created_at: float
@@ -22,14 +24,24 @@ class Ran(NamedTuple):
     was_approved: bool
 
     @property
+    def is_refused(self) -> bool:
+        """Whether validation, policy or its owner said no."""
+        return self.reason == Reason.REJECTED
+
+    @property
+    def has_run(self) -> bool:
+        # What the policy of the day forbids when its turn comes was started, and nothing was run.
+        return self.started_at is not None and not self.is_refused
+
+    @property
     def seconds(self) -> float | None:
         """How long it ran; None when it never did."""
         return None if self.started_at is None else self.ended_at - self.started_at
 
 
-def ran(since: datetime | None) -> list[Ran]:
+def ended(since: datetime | None) -> list[Ended]:
     """Every task that has ended, or ended after *since*."""
-    return [Ran._make(row) for row in rows(_RAN, _text(since))]
+    return [Ended._make(row) for row in rows(_ENDED, _text(since))]
 
 
 def fetched(since: datetime) -> dict[tuple[str, int], float]:
@@ -51,8 +63,9 @@ def asked_since(since: datetime | None) -> int:
 
 
 _UNIX = "(julianday({}) - 2440587.5) * 86400"
-_RAN = f"""SELECT action_type, status, attempt, substr(preview, 1, 40), {_UNIX.format("created_at")},
-{_UNIX.format("started_at")}, {_UNIX.format("completed_at")}, approval IS NOT NULL, approved IS NOT NULL
+_ENDED = f"""SELECT action_type, status, reason, attempt, substr(preview, 1, 40),
+{_UNIX.format("created_at")}, {_UNIX.format("started_at")}, {_UNIX.format("completed_at")},
+approval IS NOT NULL, approved IS NOT NULL
 FROM tasks WHERE completed_at >= ?"""  # noqa: S608 - our own words
 _FETCHED = f"""SELECT id, tasks.attempt,
 {_UNIX.format("fetched_at")} - {_UNIX.format("completed_at")}

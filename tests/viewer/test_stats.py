@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from relay.protocol import Fetched, Status
+from relay.protocol import Fetched, Reason, Status
 from tests.viewer.conftest import Clock
 from tests.viewer.machine import Machine
 from viewer.stats import PERIODS, Stats, count
@@ -37,7 +37,7 @@ def test_the_five_questions(app: Flask, client: FlaskClient, machine: Machine, c
     for task, through in ((fast, "phone"), (slow, "laptop")):
         client.post(f"/t/{task.id}/viewed", data={"attempt": 1, "through": through}, headers=OWN)
     stats = counted(app)
-    assert (stats.ended, stats.asked, stats.failed) == (4, 5, 1)
+    assert (stats.ran, stats.asked, stats.refused, stats.failed) == (4, 5, 0, 1)
     assert stats.succeeded == pytest.approx(2 / 3)
     assert [kind.name for kind in stats.kinds] == ["shell", "git"]
     assert stats.typical_s == pytest.approx(250, abs=15)
@@ -48,17 +48,39 @@ def test_the_five_questions(app: Flask, client: FlaskClient, machine: Machine, c
     assert re.search(r"<dt>Tasks executed</dt><dd><strong>4</strong><span>of 5 asked</span>", page)
     assert "66.7 %" in page
     assert re.search(r"usually (9|10) min", page)
-    assert "2 done, 1 failed, 1 cancelled" in page
+    assert "2 done, 1 failed, 1 cancelled or not run" in page
+
+
+def test_what_was_never_run_neither_counts_as_executed_nor_spoils_the_rate(
+    app: Flask, client: FlaskClient, machine: Machine
+) -> None:
+    machine.ended()
+    machine.ended(returncode=1)
+    machine.asked(["git", "config", "-l"], action_type="git")
+    machine.asked(action_type="gti")
+    # Allowed when it was asked for, and not any more when its turn came.
+    machine.ended(returncode=1, reason=Reason.REJECTED)
+    machine.inbox.decline(machine.needs_ok().id)
+    machine.inbox.cancel(machine.asked().id)
+    stats = counted(app)
+    assert (stats.asked, stats.ran, stats.refused, stats.unstarted) == (7, 2, 4, 1)
+    assert (stats.failed, stats.succeeded) == (1, 0.5)
+    assert [(kind.name, kind.tasks, kind.succeeded) for kind in stats.kinds] == [("shell", 2, 0.5)]
+    page = client.get("/stats").text
+    assert "<strong>2</strong><span>of 7 asked, 4 refused before running</span>" in page
+    assert "<strong>50 %</strong><span>1 of those that ran failed</span>" in page
+    assert "1 done, 1 failed, 5 cancelled or not run" in page
+    assert "1 ended without being started" in page
 
 
 def test_a_period_leaves_out_what_is_older(app: Flask, machine: Machine, clock: Clock) -> None:
     machine.ended()
     clock.time += timedelta(days=20)
-    assert counted(app, "7").ended == 0
-    assert counted(app, "30").ended == 1
+    assert counted(app, "7").ran == 0
+    assert counted(app, "30").ran == 1
     clock.time += timedelta(days=400)
     everything = counted(app, "all")
-    assert everything.ended == 1
+    assert everything.ran == 1
     # A long time is shown in a bounded number of bars, and nothing falls between them.
     assert len(everything.bars) <= 92
     assert sum(bar.total for bar in everything.bars) == 1
@@ -90,7 +112,7 @@ def test_it_is_counted_once_until_something_changes(
 ) -> None:
     machine.ended()
     client.get("/stats")
-    monkeypatch.setattr("viewer.tallies.ran", lambda since: pytest.fail("counted again"))
+    monkeypatch.setattr("viewer.tallies.ended", lambda since: pytest.fail("counted again"))
     assert client.get("/stats").status_code == 200
     monkeypatch.undo()
     machine.ended()
