@@ -81,6 +81,7 @@ def test_another_device_sees_nothing_until_it_scans_and_nothing_once_it_is_forgo
 ) -> None:
     page.goto(f"/login?code={devices.new_code()}")
     page.get_by_role("button").click()
+    expect(page).to_have_url("/")
     page.goto("/connect")
     page.get_by_role("button", name="Connect a device").click()
     code = page.locator("p.code").inner_text()
@@ -112,6 +113,7 @@ def test_another_device_sees_nothing_until_it_scans_and_nothing_once_it_is_forgo
 def test_the_page_with_the_code_shows_who_came_in(page: Page, devices: Devices) -> None:
     page.goto(f"/login?code={devices.new_code()}")
     page.get_by_role("button", name="Connect this browser").click()
+    expect(page).to_have_url("/")
     page.goto("/connect")
     page.get_by_role("button", name="Connect a device").click()
     code = page.locator("p.code").inner_text()
@@ -166,12 +168,14 @@ def with_devices(page: Page, devices: Devices) -> str:
     devices.connect(devices.new_code(), address="x", name="Safari on iPhone")
     page.goto(f"/login?code={devices.new_code()}")
     page.get_by_role("button").click()
+    expect(page).to_have_url("/")
     return "/connect"
 
 
 def with_code(page: Page, devices: Devices) -> str:
     page.goto(with_devices(page, devices))
     page.get_by_role("button", name="Connect a device").click()
+    expect(page.locator("p.code")).to_be_visible()
     return ""
 
 
