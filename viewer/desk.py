@@ -19,7 +19,7 @@ from viewer.seen import Seen
 from viewer.stats import Accountant
 from viewer.strips import Strip, strips
 from worker import models
-from worker.inbox import Inbox, Signs
+from worker.inbox import Inbox, Signs, has_action
 
 _LOOK_S = 0.5
 """Open pages together look at the signs of life this often at most."""
@@ -41,8 +41,8 @@ class Counts:
 
     @property
     def actions(self) -> list[str]:
-        """Every action that was asked for."""
-        return sorted({action for action, _ in self.each})
+        """Every action that was asked for, of those that there are: what was misspelt is none."""
+        return sorted({action for action, _ in self.each if has_action(action)})
 
 
 class Desk:

@@ -10,11 +10,11 @@ from typing import Any
 from markupsafe import Markup
 
 from relay.protocol import MOVES, Reason, Status
-from viewer import live, markdown, records, requests, words
+from viewer import live, markdown, records, requests, titles, words
 from viewer.words import State
 from worker import models
 
-_TITLE_CHARS, _LINE_CHARS = 200, 240
+_LINE_CHARS = 240
 _MANY_BLOCKS, _NEVER_RAN = 20, {Reason.REJECTED, Reason.EXPIRED}
 _TEXT_CHARS = 16_384
 """Longer parameters and payloads are cut on a page; the whole is a link away."""
@@ -151,8 +151,9 @@ def card(task: models.Task) -> Card:
     run, asks = run_of(task), requests.first_line(task)
     if asks:
         run = replace(run, state=words.STATES[Status.AWAITING_APPROVAL])
-    command = words.plain(task.preview[:_TEXT_CHARS])
-    if (rest := len(task.preview) - _TEXT_CHARS) > 0:
+    preview = titles.preview(task)
+    command = words.plain(preview[:_TEXT_CHARS])
+    if (rest := len(preview) - _TEXT_CHARS) > 0:
         command += f"\n[{rest} more characters]"
     headline = records.result(task).get("headline") or asks
     said = run.error or (words.plain(str(headline)) if headline else None)
@@ -162,7 +163,7 @@ def card(task: models.Task) -> Card:
         id=task.id,
         seq=task.seq,
         rev=task.rev,
-        title=words.shorten(words.plain(task.title or task.preview), _TITLE_CHARS),
+        title=titles.title(task),
         command=command,
         line=words.shorten(line, _LINE_CHARS) if line else None,
         line_is_command=said is None,
@@ -199,12 +200,11 @@ def answer(task: models.Task) -> Answer | None:
 def silence(task: models.Task) -> str:
     """What stands where the output of *task* would, while there is none."""
     if holder := records.holder(task):
-        title = words.shorten(words.plain(holder.title or holder.preview), _TITLE_CHARS)
         # A lane is the path of a repository, or the name of something else.
         works = (
             "works in the same repository" if str(task.lane).startswith("/") else "has the same conversation"
         )
-        return f"Waiting until “{title}” has ended: it {works}."
+        return f"Waiting until “{titles.title(holder)}” has ended: it {works}."
     return words.NOT_RUN if task.reason in _NEVER_RAN else words.SILENCE[Status(task.status)]
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "Signs",
     "Unacceptable",
     "Unavailable",
+    "has_action",
     "open_inbox",
 ]
 
@@ -52,6 +53,11 @@ def open_inbox(places: Places | None = None) -> Inbox:
     queue = Queue(Path(places.queue_url))
     actions.catalogue()  # Now, not when the first command waits for it: a fifth of a second.
     return Inbox(queue, PolicyFile(places.policy_path), steady=steady_clock())
+
+
+def has_action(name: str) -> bool:
+    """Whether this machine has such an action; of any other nothing can ever run."""
+    return name in actions.catalogue()
 
 
 class Inbox:

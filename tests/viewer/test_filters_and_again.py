@@ -30,6 +30,16 @@ def test_chips_count_what_they_lead_to(client: FlaskClient, machine: Machine) ->
     assert titles(client.get("/?status=failed&action=shell").text) == ["three"]
 
 
+def test_an_action_that_does_not_exist_is_no_chip(client: FlaskClient, machine: Machine) -> None:
+    git(machine)
+    machine.ended()
+    machine.asked(action_type="gti", params={"command": ["git", "status"]})
+    page = client.get("/").text
+    assert ">gti <span>" not in page
+    assert "Any action <span>3</span>" in page
+    assert client.get("/?action=gti").text.count('class="title"') == 1
+
+
 def test_an_action_also_filters_what_is_going_on(client: FlaskClient, machine: Machine) -> None:
     machine.asked(title="waits")
     machine.asked(["git", "status"], action_type="git", title="git waits")

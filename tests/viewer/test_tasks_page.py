@@ -139,6 +139,34 @@ def test_without_a_title_the_command_is_the_title_and_not_said_twice(
     assert 'class="line' not in page
 
 
+@pytest.mark.parametrize(
+    ("action_type", "params", "title"),
+    [
+        ("git", {"command": 'git show "unterminated'}, "git show &#34;unterminated"),
+        ("gti", {"command": ["git", "log", "a b"]}, "git log &#39;a b&#39;"),
+        ("claude_code", {"prompt": "Fix it", "mode": "wild"}, "Fix it"),
+        ("claude_code", {"mode": "wild", "max_turns": 3}, "claude code: mode wild, max turns 3"),
+        ("shell", {"command": ["ls", 1]}, "shell: command [&#34;ls&#34;, 1]"),
+        ("gti", {}, "gti, without parameters"),
+    ],
+)
+def test_what_was_refused_has_a_title_that_can_be_read(
+    client: FlaskClient, machine: Machine, action_type: str, params: dict[str, object], title: str
+) -> None:
+    task = machine.asked(action_type=action_type, params=params)
+    assert task.status == Status.FAILED
+    assert titles(client.get("/").text) == [title]
+    page = client.get(f"/t/{task.id}").text
+    assert f"<h1>{title}</h1>" in page
+    # All of it, as it came, is below.
+    assert "<dt>Parameters</dt>" in page
+
+
+def test_a_command_that_looks_like_json_is_shown_as_it_runs(client: FlaskClient, machine: Machine) -> None:
+    machine.asked('{"command": "echo hello"}')
+    assert titles(client.get("/").text) == ["{&#34;command&#34;: &#34;echo hello&#34;}"]
+
+
 @pytest.mark.parametrize("task_id", ODD_IDS)
 def test_every_legal_task_id_has_a_link_that_works(
     client: FlaskClient, machine: Machine, task_id: str
