@@ -171,7 +171,10 @@ def _refused(why: str, now: datetime) -> dict[str, Any]:
 
 def _why_not(task: models.Task, fingerprint: str | None) -> str:
     if task.status != Status.AWAITING_APPROVAL:
-        return f"It does not wait for your OK any more: it is {task.status}"
+        verb = {Status.COMPLETED: "has", Status.FAILED: "has", Status.CANCELLED: "was"}
+        return (
+            f"It does not wait for your OK any more: it {verb.get(Status(task.status), 'is')} {task.status}"
+        )
     if task.fingerprint != fingerprint:
         return "What would run is not what you were shown; look at it again"
     return "The question has lapsed; run it again if it is still wanted"

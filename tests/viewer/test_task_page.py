@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 
 import pytest
 from flask.testing import FlaskClient
@@ -121,6 +122,25 @@ def test_approve_lets_run_what_was_shown(client: FlaskClient, machine: Machine) 
     again = client.post(f"/t/{task.id}/approve", headers=OWN, data={"fingerprint": shown_print})
     assert again.status_code == 409
     assert "It does not wait for your OK any more: it is pending" in again.text
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda machine: machine.asked(), "it is pending"),
+        (lambda machine: machine.started(), "it is running"),
+        (lambda machine: machine.ended(), "it has completed"),
+        (lambda machine: machine.ended(returncode=1), "it has failed"),
+        (lambda machine: machine.ended(status=Status.CANCELLED), "it was cancelled"),
+    ],
+)
+def test_a_late_yes_or_no_is_told_in_english_what_became_of_the_task(
+    client: FlaskClient, machine: Machine, make: Callable[[Machine], models.Task], words: str
+) -> None:
+    task = make(machine)
+    for button in ("approve", "decline"):
+        page = client.post(f"/t/{task.id}/{button}", headers=OWN).text
+        assert f"It does not wait for your OK any more: {words}." in page
 
 
 def test_decline_ends_it(client: FlaskClient, machine: Machine) -> None:

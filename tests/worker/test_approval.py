@@ -93,7 +93,7 @@ def test_a_yes_lets_it_run_once_and_run_again_asks_again(careful: Path, desk: In
     assert (get().status, get().attempt, get().approved) == ("awaiting_approval", 2, None)
     desk.decline("t")
     for late in (lambda: desk.approve("t", print_of(task)), lambda: desk.decline("t")):
-        with pytest.raises(CannotApprove, match="does not wait for your OK any more: it is failed"):
+        with pytest.raises(CannotApprove, match="does not wait for your OK any more: it has failed"):
             late()
 
 
