@@ -7,7 +7,7 @@ from typing import NamedTuple
 from flask import abort, render_template, request
 
 from relay.protocol import Status
-from viewer import listing, records, shown
+from viewer import listing, shown, titles
 from viewer.desk import desk
 from viewer.filters import Filter
 from viewer.listing import MOST_AGAIN
@@ -30,15 +30,15 @@ def ask_one(task_id: str) -> str:
         abort(404)
     card = shown.card(found)
     if not card.can_run_again:
-        abort(409, shown.cannot_run_again(found))
+        abort(409, _why_not(found))
     return render_template("retry.html", card=card)
 
 
 def ask_all() -> str:
     """What would run again: the newest failed tasks that the filter shows."""
     wanted = Filter.read(request.args).but(status=Status.FAILED)
-    found = listing.find(wanted, (Status.FAILED,), MOST_AGAIN + 1)
-    cards = [shown.card(task) for task in records.cards(found[:MOST_AGAIN])]
+    found = listing.to_run_again(wanted)
+    cards = [shown.card(task) for task in found[:MOST_AGAIN]]
     return render_template("retry_all.html", wanted=wanted, cards=cards, is_more=len(found) > MOST_AGAIN)
 
 
@@ -55,6 +55,12 @@ def all_of_them() -> str:
         refusals=refusals,
         wanted=Filter.read(request.form),
     )
+
+
+def _why_not(task: models.Task) -> str:
+    if not titles.can_pass(task):
+        return f"It would be refused again: {task.error}"
+    return f"Only failed and cancelled tasks run again; this one is {task.status}"
 
 
 def _one(task_id: str, attempt: str) -> Refused | None:

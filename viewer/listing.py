@@ -7,7 +7,7 @@ from collections.abc import Collection
 from flask import render_template, request
 
 from relay.protocol import Status
-from viewer import records, shown, words
+from viewer import records, shown, titles, words
 from viewer.desk import desk
 from viewer.filters import Filter
 from worker import models
@@ -17,6 +17,8 @@ NOW_TASKS = 50
 """Of each state in "Now"; the chips lead to the rest."""
 MOST_AGAIN = 20
 """So many failed tasks run again at one tap, never more: it is code that runs on this machine."""
+_MOST_LOOKED_AT = 10 * MOST_AGAIN
+"""So many failed ones are looked at to find those."""
 
 
 def tasks() -> str:
@@ -38,7 +40,7 @@ def tasks() -> str:
         now=[shown.card(one) for one in waiting],
         recent=[shown.card(one) for one in page],
         new=new,
-        again=_failed(wanted, found),
+        again=len(to_run_again(wanted)) if wanted.status is Status.FAILED and wanted.before is None else 0,
         most_again=MOST_AGAIN,
         earlier=found[PAGE_TASKS - 1] if len(found) > PAGE_TASKS else None,
         is_behind=bool(wanted.words) and the.index.is_behind,
@@ -70,8 +72,13 @@ def _waiting(wanted: Filter) -> list[models.Task]:
     ]
 
 
-def _failed(wanted: Filter, found: list[int]) -> int:
-    """How many failed tasks the filter shows, for "run all again"."""
-    if wanted.status is not Status.FAILED or wanted.before is not None:
-        return 0
-    return len(found) if wanted.words else desk().counts().of(Status.FAILED, wanted.action)
+def to_run_again(wanted: Filter) -> list[models.Task]:
+    """The newest failed tasks that *wanted* shows and "run all again" offers; one more than it takes tells
+    that there are more. Not what its owner declined, nor what can never pass."""
+    failed = find(wanted.but(status=Status.FAILED), (Status.FAILED,), _MOST_LOOKED_AT)
+    found = [
+        task
+        for task in records.cards(failed)
+        if titles.can_pass(task) and not records.is_declined(task.reason, task.error)
+    ]
+    return found[: MOST_AGAIN + 1]

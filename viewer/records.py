@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from relay.protocol import FINAL, Status
+from relay.protocol import FINAL, Reason, Status
 from worker import models
+from worker.inbox import DECLINED
 
 NOW = (Status.AWAITING_APPROVAL, Status.RUNNING, Status.PENDING)
 """Not ended yet: what the list shows first, in this order."""
@@ -44,6 +45,11 @@ def cards(seqs: Sequence[int]) -> list[models.Task]:
     rows = models.Task.run(f"{_LIGHT} WHERE seq IN ({models.placeholders(seqs)})", *seqs)
     found = {task.seq: task for task in rows}
     return [found[seq] for seq in seqs if seq in found]
+
+
+def is_declined(reason: str | None, error: str | None) -> bool:
+    """Whether an attempt failed with these because its owner said no."""
+    return reason == Reason.REJECTED and error == DECLINED
 
 
 def whole(limit: int) -> list[models.Task]:

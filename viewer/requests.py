@@ -1,4 +1,4 @@
-"""What running tasks ask their owner, as the pages show it."""
+"""What tasks ask their owner, before they start and while they run, as the pages show it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from relay.protocol import Status
 from viewer import records, words
 from worker import models, questions
 
@@ -25,6 +26,34 @@ class Request:
     asked_at: datetime
     lapses_at: datetime
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a person is asked before a task starts: exactly what would run, never cut."""
+
+    command: str
+    directory: str
+    scope: str
+    further: list[tuple[str, str]]
+    why: str
+    lapses_at: datetime
+    fingerprint: str
+
+
+def question(task: models.Task) -> Question | None:
+    """What *task* asks before it starts; None when it asks nothing."""
+    if task.status != Status.AWAITING_APPROVAL or task.fingerprint is None:
+        return None
+    return Question(
+        command=words.plain(task.preview),
+        directory=words.plain(task.directory or ""),
+        scope=task.scope or "",
+        further=beside_the_command(task),
+        why=words.plain(task.approval or ""),
+        lapses_at=task.expires_at,
+        fingerprint=task.fingerprint,
+    )
 
 
 def open_in(task: models.Task) -> list[Request]:

@@ -9,12 +9,13 @@ from typing import Any
 
 from markupsafe import Markup
 
-from relay.protocol import MOVES, Reason, Status
+from relay.protocol import FINAL, MOVES, Reason, Status
 from viewer import live, markdown, records, requests, titles, words
 from viewer.words import State
 from worker import models
 
 _LINE_CHARS = 240
+_BADLY = {status for status in FINAL if Status.PENDING in MOVES[status]}
 _MANY_BLOCKS, _NEVER_RAN = 20, {Reason.REJECTED, Reason.EXPIRED}
 _TEXT_CHARS = 16_384
 """Longer parameters and payloads are cut on a page; the whole is a link away."""
@@ -65,19 +66,6 @@ class Card:
     @property
     def is_ended(self) -> bool:
         return self.run.status.is_final
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a person is asked before a task starts: exactly what would run, never cut."""
-
-    command: str
-    directory: str
-    scope: str
-    further: list[tuple[str, str]]
-    why: str
-    lapses_at: datetime
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -137,7 +125,7 @@ def run_of(row: models.Task | models.Attempt) -> Run:
     return Run(
         attempt=row.attempt,
         status=status,
-        state=words.STATES[status],
+        state=words.DECLINED if records.is_declined(row.reason, row.error) else words.STATES[status],
         error=words.plain(row.error or reason or "It failed") if status is Status.FAILED else row.error,
         reason=reason,
         exit_status=exit_status if isinstance(exit_status, int) else None,
@@ -171,23 +159,8 @@ def card(task: models.Task) -> Card:
         caller=task.caller,
         created_at=task.created_at,
         run=run,
-        can_run_again=Status.PENDING in MOVES[run.status] and run.status.is_final,
+        can_run_again=run.status in _BADLY and titles.can_pass(task),
         can_stop=run.status in {Status.PENDING, Status.RUNNING},
-    )
-
-
-def question(task: models.Task) -> Question | None:
-    """What *task* asks its owner; None when it asks nothing."""
-    if task.status != Status.AWAITING_APPROVAL or task.fingerprint is None:
-        return None
-    return Question(
-        command=words.plain(task.preview),
-        directory=words.plain(task.directory or ""),
-        scope=task.scope or "",
-        further=requests.beside_the_command(task),
-        why=words.plain(task.approval or ""),
-        lapses_at=task.expires_at,
-        fingerprint=task.fingerprint,
     )
 
 
@@ -206,11 +179,6 @@ def silence(task: models.Task) -> str:
         )
         return f"Waiting until “{titles.title(holder)}” has ended: it {works}."
     return words.NOT_RUN if task.reason in _NEVER_RAN else words.SILENCE[Status(task.status)]
-
-
-def cannot_run_again(task: models.Task) -> str:
-    """Why there is no "run again" for *task*."""
-    return f"Only failed and cancelled tasks run again; this one is {task.status}"
 
 
 def output(task: models.Task, row: models.Task | models.Attempt, most: int) -> Output:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from viewer import words
 from worker import models
+from worker.inbox import has_action
 
 _TITLE_CHARS = 200
 _MOST_READ_CHARS = 65_536
@@ -21,15 +22,27 @@ def title(task: models.Task) -> str:
 
 
 def preview(task: models.Task) -> str:
-    """What *task* runs or, when it was refused and nobody understood it, was to run."""
-    # Without a scope it was never admitted; with parameters that make no sense they stand there as JSON.
+    """What *task* runs or, when nobody understood it, was to run."""
+    params = _not_understood(task)
+    return task.preview if params is None else _said(task.action_type, params)
+
+
+def can_pass(task: models.Task) -> bool:
+    """Whether *task* could run at all, if the policy allowed it: there is such an action, and it makes sense
+    of the parameters."""
+    return has_action(task.action_type) and _not_understood(task) is None
+
+
+def _not_understood(task: models.Task) -> Mapping[str, object] | None:
+    """The parameters of a task of which no action made sense; None for any other."""
+    # Then they stand in the place of the preview, as JSON. What has a scope was admitted, whatever it is.
     if task.scope is not None or len(task.preview) > _MOST_READ_CHARS:
-        return task.preview
+        return None
     try:
         params = json.loads(task.preview)
     except ValueError:
-        return task.preview
-    return _said(task.action_type, params) if isinstance(params, dict) else task.preview
+        return None
+    return params if isinstance(params, dict) else None
 
 
 def _said(action_type: str, params: Mapping[str, object]) -> str:

@@ -58,7 +58,7 @@ def task(task_id: str) -> str:
         card=shown.card(found),
         answer=shown.answer(found),
         patch=patch.of(found),
-        question=shown.question(found),
+        question=requests.question(found),
         requests=requests.open_in(found),
         can_follow_up=records.is_ended(found.status) and bool(records.result(found).get("session_id")),
         page=secrets.token_hex(8),

@@ -27,6 +27,9 @@ STATES: Mapping[Status, State] = {
 }
 """In the order in which the pages show them: what wants attention first."""
 
+DECLINED = State("Declined", "cancelled")
+"""How a failed task is shown whose owner said no: nothing went wrong."""
+
 SILENCE: Mapping[Status, str] = {
     Status.AWAITING_APPROVAL: "It has not started: it waits for your OK.",
     Status.PENDING: "Waiting for a free worker. Output appears here as it happens.",

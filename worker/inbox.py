@@ -15,7 +15,7 @@ from relay.protocol import Fetched, Webhook
 from worker import actions, agents, durability, fetches, models, moves, signs
 from worker.announcement import announced
 from worker.clock import steady_clock, wall_clock
-from worker.decisions import CannotApprove, CannotFollowUp, CannotRetry, Clock, Decisions
+from worker.decisions import DECLINED, CannotApprove, CannotFollowUp, CannotRetry, Clock, Decisions
 from worker.intake import Intake, Step, Unacceptable, once
 from worker.policy import Rejected
 from worker.policy_file import PolicyFile
@@ -27,6 +27,7 @@ CannotOpen = models.CannotOpen
 Signs = signs.Signs
 """These two are re-exported like the other refusals: callers see this module only."""
 __all__ = [
+    "DECLINED",
     "CannotApprove",
     "CannotFollowUp",
     "CannotOpen",

@@ -87,6 +87,48 @@ def test_all_failed_tasks_of_a_filter_run_again(client: FlaskClient, machine: Ma
     assert [machine.current(task.id).status for task in failed] == ["pending"] * 3
 
 
+def test_what_can_never_pass_or_was_declined_is_not_offered_with_the_others(
+    client: FlaskClient, machine: Machine
+) -> None:
+    failed = [machine.ended(f"make {n}", returncode=1) for n in range(2)]
+    declined = machine.needs_ok(title="Push it")
+    machine.inbox.decline(declined.id)
+    machine.asked(action_type="gti")
+    machine.asked(action_type="claude_code", params={"mode": "wild"})
+    assert ">Run all 2 again</a>" in client.get("/?status=failed").text
+    assert [f"{task.id}/1" for task in reversed(failed)] == chosen(client.get("/retry?status=failed").text)
+    assert "Nothing to run again" in client.get("/retry?status=failed&action=gti").text
+    # By itself, what was declined may be asked again.
+    assert "Run again" in client.get(f"/t/{declined.id}").text
+
+
+@pytest.mark.parametrize(
+    ("action_type", "command", "why"),
+    [
+        ("gti", ["git", "status"], "There is no action &#39;gti&#39;; there are"),
+        ("git", 'git show "unterminated', "The command cannot be split into words"),
+        ("git", ["git", "config", "-l"], "git config is not allowed"),
+    ],
+)
+def test_what_can_never_pass_cannot_run_again(
+    client: FlaskClient, machine: Machine, action_type: str, command: object, why: str
+) -> None:
+    task = machine.asked(action_type=action_type, params={"command": command})
+    assert "Run again" not in client.get(f"/t/{task.id}").text
+    answer = client.get(f"/t/{task.id}/retry")
+    assert answer.status_code == 409
+    assert f"It would be refused again: {why}" in answer.text
+
+
+def test_what_the_policy_forbids_today_may_run_again(client: FlaskClient, machine: Machine) -> None:
+    easy = machine.policy.read_text()
+    machine.policy.write_text(easy.replace('shell = "full"', 'shell = "off"'))
+    task = machine.asked()
+    machine.policy.write_text(easy)
+    assert task.status == "failed"
+    assert "Run again" in client.get(f"/t/{task.id}").text
+
+
 def test_it_says_honestly_which_do_not_run_and_why(client: FlaskClient, machine: Machine) -> None:
     good, gone, done, refused = (machine.ended("make", title=f"T{n}", returncode=1) for n in range(4))
     page = client.get("/retry?status=failed").text

@@ -124,6 +124,24 @@ def test_approve_lets_run_what_was_shown(client: FlaskClient, machine: Machine) 
     assert "It does not wait for your OK any more: it is pending" in again.text
 
 
+def test_what_its_owner_declined_is_shown_as_that_and_not_as_a_failure(
+    client: FlaskClient, machine: Machine
+) -> None:
+    task = machine.needs_ok(title="Push it")
+    machine.inbox.decline(task.id)
+    page = client.get(f"/t/{task.id}").text
+    assert "<title>Declined \N{EN DASH} Push it" in page
+    assert '<p class="error cancelled" data-key="error">You declined it in the viewer' in page
+    the_list = client.get("/").text
+    assert '<a class="card cancelled"' in the_list
+    assert "</svg>Declined</span>" in the_list
+    # As ever in the records, and for whoever asked.
+    assert client.get(f"/api/task/{task.id}").json["status"] == "failed"
+    machine.inbox.retry(task.id)
+    earlier = client.get(f"/t/{task.id}").text.partition("Earlier attempts")[2]
+    assert "</svg>Declined</span>" in earlier
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
