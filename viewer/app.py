@@ -57,7 +57,7 @@ def create_app(
     app.register_blueprint(views.make_pages(inbox))
     app.register_blueprint(connect.make_connect(devices, settings))
     app.register_blueprint(api.api)
-    app.context_processor(guard.what_this_browser_may)
+    app.context_processor(guard.make_browser(devices, settings))
     app.before_request(guard.make_guard(devices, settings))
     app.after_request(_add_headers)
     app.after_request(squeeze)

@@ -42,7 +42,7 @@ class Ways(NamedTuple):
 def make_connect(devices: Devices, settings: Settings) -> Blueprint:
     """The pages /login and /connect."""
     pages = Blueprint("connect", __name__)
-    pages.get("/login")(sign_in)
+    pages.add_url_rule("/login", "sign_in", lambda: _sign_in(devices))
     pages.add_url_rule("/login", "let_in", _let_in(devices, settings), methods=["POST"])
     pages.add_url_rule("/connect", "phone", lambda: _phone(devices, settings))
     pages.add_url_rule("/connect/live", "live", lambda: {"latest": _latest(devices)})
@@ -51,7 +51,7 @@ def make_connect(devices: Devices, settings: Settings) -> Blueprint:
     return pages
 
 
-def sign_in() -> str | Response:
+def _sign_in(devices: Devices) -> Response:
     """Asks for the code. A link that has one only shows it: messengers fetch links to preview them."""
     onward = access.inner_path(request.args.get("next", "/"))
     if guard.this_device():
@@ -59,8 +59,16 @@ def sign_in() -> str | Response:
     if request.host.partition(":")[0] == "localhost":
         # For a browser this is another machine than 127.0.0.1, with cookies of its own; links lead there.
         return redirect(f"http://127.0.0.1{request.host.removeprefix('localhost')}{request.full_path}", 303)
+    code = request.args.get("code", "")[:20]
+    is_over = bool(code) and devices.is_over(code)
     return _unkept(
-        render_template("login.html", code=request.args.get("code", "")[:20], onward=onward, kind=_kind())
+        render_template(
+            "login.html",
+            code="" if is_over else code,
+            problem="link" if is_over else None,
+            onward=onward,
+            kind=_kind(),
+        )
     )
 
 

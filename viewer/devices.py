@@ -11,6 +11,7 @@ import os
 import secrets
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ TRIES = 5
 UNSEEN_S = 90 * 86_400
 """A device that stays away so long is forgotten."""
 _SEEN_EVERY_S = 60
+_LOOKS, _LOOKS_S = 20, 60.0
+"""So often in a minute it is told whether a code is good, whoever asks: a look counts as no try, and each
+costs what a try does."""
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 """Nothing that looks like something else."""
 _CODE_CHARS = 8
@@ -94,6 +98,8 @@ class Devices:
         path.chmod(0o600)
         self._clock = now
         self._lock = threading.Lock()
+        self._looks: deque[float] = deque(maxlen=_LOOKS)
+        self._unwelcomed: set[str] = set()
         # Commits by itself, statement by statement; one connection for all threads, held for microseconds.
         self._file = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
         self._file.executescript(_TABLES)
@@ -121,12 +127,31 @@ class Devices:
         [(tries,)] = self._do(_COUNT_TRY, {"address": address, "now": now, "span": CODE_S})
         if tries > TRIES:
             raise TooManyTries
-        plain = "".join(code.split()).replace("-", "").upper()
-        digest = _code_digest(plain) if len(plain) == _CODE_CHARS else ""
+        digest = _typed_digest(code)
         if not self._do("DELETE FROM codes WHERE digest = ? AND expires_at >= ? RETURNING 1", digest, now):
             raise WrongCode
         self._do("DELETE FROM tries WHERE address = ?", address)
-        return self.remember(name)
+        token = self.remember(name)
+        self._unwelcomed.add(_token_digest(token))
+        return token
+
+    def is_over(self, code: str) -> bool:
+        """Whether *code* is known to let nobody in, or not any more. It is not used up, and counts as no try;
+        when many ask, nothing is known."""
+        now = self._seconds()
+        if len(self._looks) == _LOOKS and now - self._looks[0] < _LOOKS_S:
+            return False
+        self._looks.append(now)
+        good = "SELECT 1 FROM codes WHERE digest = ? AND expires_at >= ?"
+        return not self._do(good, _typed_digest(code), now)
+
+    def is_welcome(self, token: str) -> bool:
+        """Whether the device that shows this token was let in by a code and nobody has said so yet. Once."""
+        digest = _token_digest(token)
+        with self._lock:
+            is_new = digest in self._unwelcomed
+            self._unwelcomed.discard(digest)
+        return is_new
 
     def remember(self, name: str) -> str:
         """Connect a device that has proved itself already; returns its token."""
@@ -176,6 +201,12 @@ _SELECT = "SELECT id, name, created_at, seen_at FROM devices"
 
 def _device(number: int, name: str, created_at: float, seen_at: float) -> Device:
     return Device(number, name, datetime.fromtimestamp(created_at, UTC), datetime.fromtimestamp(seen_at, UTC))
+
+
+def _typed_digest(code: str) -> str:
+    """Of a code in any case and spacing; no digest at all when it cannot be one."""
+    plain = "".join(code.split()).replace("-", "").upper()
+    return _code_digest(plain) if len(plain) == _CODE_CHARS else ""
 
 
 def _code_digest(code: str) -> str:

@@ -65,9 +65,20 @@ def this_device() -> Device | None:
     return found
 
 
-def what_this_browser_may() -> dict[str, bool]:
-    """For templates: whether it is `signed_in`, so that buttons work, and whether it `may_read` at all."""
-    return {"signed_in": this_device() is not None, "may_read": bool(g.get("may_read"))}
+def make_browser(devices: Devices, settings: Settings) -> Callable[[], dict[str, bool]]:
+    """For templates: whether the browser is `signed_in`, so that buttons work, whether it `may_read` at all,
+    and whether this is the first page since it was connected."""
+
+    def browser() -> dict[str, bool]:
+        token = request.cookies.get(settings.cookie, "")
+        is_in = this_device() is not None
+        return {
+            "signed_in": is_in,
+            "may_read": bool(g.get("may_read")),
+            "is_welcome": is_in and devices.is_welcome(token),
+        }
+
+    return browser
 
 
 def is_encrypted() -> bool:

@@ -39,9 +39,19 @@ def test_the_link_connects_and_what_waited_can_be_answered(
     expect(page.get_by_role("heading", name="Connect this browser?")).to_be_visible()
     page.get_by_role("button", name="Connect this browser").click()
     expect(page).to_have_url("/")
+    welcome = page.get_by_text("This browser is connected.")
+    expect(welcome).to_be_in_viewport()
+    # Also when the list changes under it.
+    machine.ended(title="made meanwhile")
+    expect(page.get_by_text("made meanwhile")).to_be_visible()
+    expect(welcome).to_be_visible()
     page.get_by_role("link", name="Push it").click()
     page.get_by_role("button", name="Approve").click()
     expect(page.locator("main > .facts .state")).to_have_text("Queued")
+    expect(welcome).to_have_count(0)
+    page.context.clear_cookies()
+    page.goto(f"/login?code={code}")
+    expect(page.get_by_role("alert")).to_contain_text("This link does not work any more.")
 
 
 @pytest.mark.parametrize("javascript", [False])
@@ -179,9 +189,18 @@ def with_code(page: Page, devices: Devices) -> str:
     return ""
 
 
+def first_page(page: Page, devices: Devices) -> str:
+    page.goto(f"/login?code={devices.new_code()}")
+    page.get_by_role("button").click()
+    expect(page.get_by_text("This browser is connected.")).to_be_visible()
+    return ""
+
+
 PAGES: dict[str, Callable[[Page, Devices], str]] = {
     "sign in": lambda page, devices: "/login",
-    "the link": lambda page, devices: "/login?code=ABCD-EFGH",
+    "the link": lambda page, devices: f"/login?code={devices.new_code()}",
+    "a link that is over": lambda page, devices: "/login?code=ABCD-EFGH",
+    "the first page": first_page,
     "the page Phone for a visitor": lambda page, devices: "/connect",
     "the page Phone": with_devices,
     "a code for a device": with_code,

@@ -183,6 +183,40 @@ def test_used_and_old_codes_are_wrong(visitor: FlaskClient, devices: Devices, cl
     assert sign_in(visitor, old).status_code == 403
 
 
+def test_a_link_that_is_over_says_so_at_once(visitor: FlaskClient, devices: Devices, clock: Clock) -> None:
+    used, old = devices.new_code(), devices.new_code()
+    assert sign_in(visitor, used).status_code == 303
+    visitor.delete_cookie("ai_webhook_5001")
+    clock.time += timedelta(minutes=11)
+    for code in (used, old, "AAAA-AAAA", "x"):
+        page = visitor.get(f"/login?code={code}&next=/t/a", headers={"Host": "127.0.0.1"}).text
+        assert "This link does not work any more." in page
+        assert "Connect this browser?" not in page
+        assert 'name="next" value="/t/a"' in page
+    # A look is no try: whoever has a good code is not locked out by it.
+    assert sign_in(visitor, devices.new_code()).status_code == 303
+
+
+def test_nobody_finds_a_code_by_looking_at_links(visitor: FlaskClient, devices: Devices) -> None:
+    code = devices.new_code()
+    for _ in range(30):
+        page = visitor.get("/login?code=AAAA-AAAA", headers={"Host": "127.0.0.1"}).text
+    assert "Connect this browser?" in page
+    assert sign_in(visitor, code).status_code == 303
+
+
+def test_that_a_browser_is_connected_is_said_once(
+    visitor: FlaskClient, client: FlaskClient, devices: Devices
+) -> None:
+    words = "This browser is connected."
+    assert words not in visitor.get("/").text
+    sign_in(visitor, devices.new_code())
+    assert words not in client.get("/").text
+    assert visitor.get("/live").status_code == 200
+    assert words in visitor.get("/").text
+    assert words not in visitor.get("/").text
+
+
 def test_nobody_is_signed_in_from_another_page(visitor: FlaskClient, devices: Devices) -> None:
     code = devices.new_code()
     for origin in ("https://evil.example", "null", "http://localhost:3000", "https://laptop.example"):
