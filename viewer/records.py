@@ -100,8 +100,10 @@ def oldest_end() -> str | None:
 
 
 def origin() -> str:
-    """Tells these records from others under the same name: no two were begun at the same instant."""
-    return str(_column("SELECT origin FROM boots ORDER BY rowid LIMIT 1"))
+    """Tells these records from others under the same name: no two were begun at the same instant. Empty where
+    the system tells no such instant (`worker.clock`)."""
+    found = rows("SELECT origin FROM boots ORDER BY rowid LIMIT 1")
+    return str(found[0][0]) if found else ""
 
 
 def attempts_before(task: models.Task) -> list[models.Attempt]:

@@ -101,7 +101,7 @@ class Index:
                 if is_done and rounds % _TIDY_EVERY == 1:
                     self.tidy()
                     tidy_too()
-            except (*models.STORE_ERRORS, sqlite3.Error) as problem:
+            except models.STORE_ERRORS as problem:
                 # Somebody writes for long, or the disk is full; the next round reads the same rows.
                 log.warning("The search index cannot be kept up now (%s).", problem)
                 is_done = True

@@ -64,7 +64,6 @@ def task(task_id: str) -> str:
         page=secrets.token_hex(8),
         output=output,
         silence=shown.silence(found),
-        tail=live.TAIL_BYTES,
         earlier=earlier,
         directory=words.plain(found.directory or ""),
         approval=words.plain(found.approval or ""),

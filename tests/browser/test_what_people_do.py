@@ -388,7 +388,7 @@ def test_times_are_said_in_local_time(page: Page, machine: Machine) -> None:
     page.goto(f"/t/{task.id}")
     expect(page.get_by_text("just now")).to_be_visible()
     page.get_by_text("Details").click()
-    said = page.locator("[data-moment]").first.inner_text()
+    said = page.locator("details dd time").first.inner_text()
     local = "at => new Date(at).toLocaleString(undefined, {dateStyle: 'medium', timeStyle: 'medium'})"
     assert said == page.evaluate(local, task.created_at.isoformat())
 

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 
 from tests.viewer.machine import Machine
 from tests.viewer.test_tasks_page import titles
+from viewer import records
 from viewer.app import create_app
 from viewer.desk import Desk
 from viewer.devices import Devices
 from viewer.filters import Filter
 from viewer.own import OwnFile
 from viewer.settings import Settings
-from worker import models, moves
+from worker import clock, models, moves
 
 
 def found(client: FlaskClient, words: str, **more: str) -> list[str]:
@@ -144,6 +145,14 @@ def test_other_records_under_the_same_name_are_read_anew(
         machine.ended(title="after")
     assert found(client, "before") == []
     assert len(found(client, "after")) == 5
+
+
+def test_records_are_told_apart_by_when_they_were_begun(machine: Machine) -> None:
+    clock.Boot.delete().execute()
+    assert records.origin() == ""
+    clock.Boot.insert(id="this", origin=1790000000.1).execute()
+    clock.Boot.insert(id="later", origin=1790000099.1).execute()
+    assert records.origin() == "1790000000.1"
 
 
 def test_the_index_keeps_up_by_itself(app: Flask, machine: Machine) -> None:
