@@ -189,6 +189,12 @@ function prepare() {
   tick();
 }
 
+// A browser may give up drawing one page over into the next, as when it was sent to the background meanwhile.
+// Nothing waits for that, so it is no fault.
+addEventListener("unhandledrejection", (event) => {
+  if (/^Transition was (aborted|skipped)/.test(event.reason?.message)) event.preventDefault();
+});
+
 document.addEventListener("click", (event) => {
   const action = event.target.closest("[data-do]")?.dataset.do;
   if (action) DO[action](event.target.closest("[data-do]"));
