@@ -67,6 +67,36 @@ def test_what_was_typed_and_the_focus_stay(page: Page, machine: Machine, server:
     expect(page.get_by_role("button", name="Ask", exact=True)).to_be_focused()
 
 
+@pytest.mark.parametrize("device", ["phone", "laptop"])
+def test_no_button_moves_when_it_is_said(page: Page, machine: Machine, server: Server) -> None:
+    for number in range(3):
+        machine.ended(f"make {number}", returncode=1)
+    running = machine.started()
+    machine.asks(running, "Bash", {"command": "make"})
+    many = page.context.new_page()
+    page.goto(f"/t/{running.id}")
+    many.goto("/retry?status=failed")
+    expect(page.get_by_role("button", name="Allow")).to_be_enabled()
+    server.stop()
+    for one, press, other in (
+        (page, "Allow", page.get_by_role("button", name="Deny")),
+        (many, "Run 3 again", many.get_by_role("link", name="Not now")),
+    ):
+        let_pass(one)
+        buttons = (one.get_by_role("button", name=press), other)
+        sizes = [button.bounding_box() for button in buttons]
+        buttons[0].click()
+        expect(one.get_by_text(NOT_SENT)).to_be_visible()
+        after = [button.bounding_box() for button in buttons]
+        for before, now in zip(sizes, after, strict=True):
+            assert before
+            assert now
+            assert (now["x"], now["width"], now["height"]) == pytest.approx(
+                (before["x"], before["width"], before["height"]), abs=1
+            )
+    many.close()
+
+
 def test_a_dialog_says_it_where_it_is_read(page: Page, machine: Machine, server: Server) -> None:
     task = machine.ended(title="Make it", returncode=1)
     page.goto(f"/t/{task.id}")

@@ -49,7 +49,8 @@ document.addEventListener("pointerdown", (event) => {
 // Lets an event pass when the viewer has answered a moment ago. Else asks it first, and then does the same
 // *again*; when no answer comes nothing has left this page, and *instead* says so.
 async function hold(event, element, again, instead) {
-  if (isFresh()) return;
+  // A browser that cannot ask with patience goes on as without this script.
+  if (isFresh() || !AbortSignal.timeout) return;
   event.preventDefault();
   if (held) return;
   held = true;
