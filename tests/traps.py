@@ -49,6 +49,7 @@ SETTINGS = {
     "status.submoduleSummary": "true", "diff.submodule": "diff", "diff.ignoreSubmodules": "none",
     "submodule.recurse": "true", "fetch.recurseSubmodules": "true", "diff.tool": "trap", "merge.tool": "trap",
     "fetch.pruneTags": "true", "color.ui": "always", "column.ui": "always", "core.untrackedCache": "true",
+    "rerere.enabled": "true", "merge.directoryRenames": "true", "diff.relative": "true",
     "rebase.updateRefs": "true", "core.splitIndex": "true", "splitIndex.sharedIndexExpire": "now",
     "clean.requireForce": "false", "log.diffMerges": "first-parent", "grep.fallbackToNoIndex": "true",
 }  # fmt: skip

@@ -125,6 +125,23 @@ def test_a_file_that_was_taken_out_of_git_here_does_not_stop_a_merge(do: Do, pro
     assert (project / ".env").read_text() == MINE
 
 
+def test_a_merge_writes_no_name_that_neither_side_has(do: Do, project: Path) -> None:
+    # Where one side has renamed a folder, git would put what is new in it on the other side there, too.
+    for number in range(3):
+        commit(project, f"old/{number}", f"{number}\n" * 20)
+    git(project, "switch", "-q", "-c", "adds")
+    commit(project, "old/local.env", "theirs\n")
+    git(project, "switch", "-q", "main")
+    git(project, "mv", "old", "new")
+    git(project, "commit", "-q", "-m", "Rename")
+    commit(project, ".gitignore", "*.env\n")
+    (project / "new" / "local.env").write_text(MINE)
+    git(project, "config", "merge.directoryRenames", "true")
+    assert is_fine(do("git", command="git merge adds"))
+    assert (project / "new" / "local.env").read_text() == MINE
+    assert (project / "old" / "local.env").read_text() == "theirs\n"
+
+
 @pytest.mark.parametrize(
     "command", ["git stash pop", "git stash apply", "git stash apply 0", "git stash pop stash@{0}"]
 )
