@@ -125,7 +125,7 @@ def test_what_the_records_forget_the_index_forgets(app: Flask, machine: Machine)
     models.database.execute_sql(
         "UPDATE tasks SET completed_at = '2020-01-01 00:00:00' WHERE id = ?", (old.id,)
     )
-    moves.forget(new.created_at, 10)
+    recovery.forget(new.created_at)
     index.tidy()
     seen.forget()
     own = sqlite3.connect(Path(models.database.database).with_suffix(".viewer.db"))
