@@ -31,7 +31,7 @@ def main() -> None:
         sys.exit(f"The relay cannot start: {problem}. {LOOK}")
     host, port = listening.getsockname()[:2]
     logging.getLogger("relay").info("The relay listens on http://%s:%d.", host, port)
-    serve(app, listening)
+    serve(app, listening, app.state.stopping)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,8 @@ def create_app(
         # Nobody is told what comes in here, whatever the environment asks for.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    # For whoever serves it: called before open requests are waited for.
+    app.state.stopping = hub.stop
     _answer_errors(app)
 
     _answer_anybody(app, relay)

@@ -50,6 +50,8 @@ class Hub:
         """What each machine last said about itself, also while it sleeps."""
         self._fetched: defaultdict[str, dict[tuple[str, int], float]] = defaultdict(dict)
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self.is_stopping = False
+        """Whether the relay is about to stop: nobody shall wait for news any more."""
 
     def join(self, machine: str) -> Session:
         """Open a session; an older one of the same machine is told to go."""
@@ -95,6 +97,13 @@ class Hub:
         """There is news about *task_id*."""
         for watcher in self._watchers.get(task_id, ()):
             watcher.set()
+
+    def stop(self) -> None:
+        """The relay is about to stop: whoever waits for news goes on with what is known."""
+        self.is_stopping = True
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.set()
 
     def give_out(self, machine: str, task_id: str, attempt: int) -> None:
         """Somebody was given the result of that attempt; *machine* hears of it with its next heartbeat.

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from asyncio import AbstractEventLoop, TimerHandle, Transport
+from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -48,8 +49,9 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve(app: ASGIApp, listening: socket.socket) -> None:
-    """Serve *app* until SIGTERM or SIGINT; open sessions get 3 seconds to end."""
+def serve(app: ASGIApp, listening: socket.socket, stopping: Callable[[], None]) -> None:
+    """Serve *app* until SIGTERM or SIGINT. Then *stopping* is called, and what is open gets 3 seconds
+    to end."""
     # Requests leave no cycles behind. Looking for them as often as Python does, and through all that
     # was there from the start, takes a sixth of the time.
     gc.freeze()
@@ -61,11 +63,24 @@ def serve(app: ASGIApp, listening: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn tidies up first, and then hands the signal on to whoever had it before.
         signal.signal(number, _end)
-    uvicorn.Server(configuration(app)).run(sockets=[listening])
+    Server(configuration(app), stopping).run(sockets=[listening])
 
 
 def _end(*_: object) -> None:
     sys.exit(0)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which says that it stops before it waits for open requests to end. The end of
+    the lifespan is too late for that: it comes after them."""
+
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()
+        await super().shutdown(sockets)
 
 
 def configuration(app: ASGIApp) -> uvicorn.Config:

@@ -157,7 +157,7 @@ def _next_step(relay: Relay, status: Status, task: Task, again: str) -> str:
 
 
 async def wait_until_final(relay: Relay, task_id: str, seconds: float) -> Task:
-    """The task, as soon as it is final or when *seconds* are over. Raises Problem 404."""
+    """The task: when it is final, when *seconds* are over or when the relay stops. Raises Problem 404."""
     with relay.hub.watch(task_id) as news:
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
@@ -167,7 +167,7 @@ async def wait_until_final(relay: Relay, task_id: str, seconds: float) -> Task:
             if task is None:
                 raise unknown_task(task_id)
             left = deadline - asyncio.get_running_loop().time()
-            if Status(task.status).is_final or left <= 0:
+            if Status(task.status).is_final or left <= 0 or relay.hub.is_stopping:
                 return task
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):

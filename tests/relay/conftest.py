@@ -14,14 +14,13 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from relay import auth, signing
 from relay.app import create_app
 from relay.protocol import MAX_FRAME_BYTES
-from relay.server import configuration, listen
+from relay.server import Server, configuration, listen
 from relay.settings import Settings
 from tests.chain import API_KEY, GITHUB_SECRET, MACHINE_KEY, wait_until
 
@@ -133,7 +132,7 @@ class Served:
         self._others.shutdown()
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """Looks ten times as often as uvicorn whether it should stop: hundreds of tests wait for that."""
 
     async def main_loop(self) -> None:
@@ -174,7 +173,7 @@ def serve(
         app = create_app(Settings.read({**own, **settings}), *times)
     config = configuration(app)
     config.timeout_graceful_shutdown = 1
-    server = _Server(config)
+    server = _Server(config, app.state.stopping)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     served = Served(listening.getsockname()[1], folder)

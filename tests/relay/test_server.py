@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,12 +22,16 @@ from relay import server
 from relay.server import UNSENT_S, configuration, listen
 from tests.chain import API_KEY, MACHINE_KEY, free_port, wait_until
 from tests.relay.conftest import Machine, Served
-from tests.relay.test_main import running
+from tests.relay.test_main import command, running
 
 HALVES = (
     b"", b"G", b"GET / HTTP/1.1\r\n", b"POST /webhook HTTP/1.1\r\nHost: x\r\nX-Slow: ",
     b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n",
 )  # fmt: skip
+
+MCP = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+LOOK = {**LIST, "method": "tools/call", "params": {"name": "get_task", "arguments": {"task_id": "t"}}}
 
 
 @contextmanager
@@ -257,7 +260,7 @@ def test_a_dead_machine_is_found_within_twenty_five_seconds() -> None:
     assert UNSENT_S <= 20
 
 
-def test_a_stop_ends_it_within_five_seconds_with_sessions_and_waiting_callers(tmp_path: Path) -> None:
+def test_a_stop_answers_waiting_callers_at_once_with_what_is_known(tmp_path: Path) -> None:
     port = free_port()
     with running(tmp_path, port) as (process, client), ThreadPoolExecutor(4) as pool, connect(
         f"ws://127.0.0.1:{port}/ws", proxy=None, close_timeout=1,
@@ -265,18 +268,31 @@ def test_a_stop_ends_it_within_five_seconds_with_sessions_and_waiting_callers(tm
     ) as connection:  # fmt: skip
         machine = Machine(connection)
         machine.greet()
-        command = {"type": "task_command", "data": {"task_id": "t", "action_type": "git"}}
-        assert client.post("/webhook", json=command).status_code == 202
-        machine.webhook()
-        waiting = [pool.submit(lambda: client.get("/tasks/t", params={"wait": 40})) for _ in range(3)]
-        wait_until(lambda: len(list(Path(f"/proc/{process.pid}/fd").iterdir())) > 12, "they wait")
-        started = time.monotonic()
+        assert client.post("/webhook", json=command("t")).status_code == 202
+        machine.ack(machine.webhook()["delivery_id"])
+        assert client.post("/mcp", json=LIST, headers=MCP).status_code == 200, "the SDK is loaded"
+        files = Path(f"/proc/{process.pid}/fd")
+        before, wait = len(list(files.iterdir())), {"params": {"wait": 40}}
+        waiting = [
+            pool.submit(lambda: client.get("/tasks/t", **wait)),
+            pool.submit(lambda: client.post("/mcp", json=LOOK, headers=MCP)),
+            pool.submit(lambda: client.post("/webhook", json=command("w"), **wait)),
+            pool.submit(lambda: client.post("/tasks/t/cancel", **wait)),
+        ]
+        assert {machine.webhook()["event"] for _ in range(2)} == {"task_command", "task_cancel"}
+        # The connection of the first requests is used again.
+        wait_until(lambda: len(list(files.iterdir())) >= before + 3, "all have asked")
+        client.get("/").raise_for_status()
         process.send_signal(signal.SIGTERM)
         assert machine.close_code() == 1012
         process.wait(10)
-        assert time.monotonic() - started < 5
-        for one in waiting:
-            assert one.exception(10) is None or isinstance(one.exception(), httpx.TransportError)
+        answers = [one.result(10) for one in waiting]
+        assert [one.status_code for one in answers] == [200, 200, 202, 202]
+        assert all("pending" in one.text for one in answers)
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert "Traceback" not in said
+        assert "Cancel" not in said, "nobody was waited for until the time was over"
     with running(tmp_path, port) as (_, client):
         assert client.get("/tasks/t").json()["status"] == "pending"
 
