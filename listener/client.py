@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from listener import endings
 from listener.backoff import Backoff
 from listener.door import Inbox
-from listener.endings import Broken
+from listener.endings import Broken, Rivals
 from listener.frames import answers, heartbeat, read_welcome, receive
 from listener.settings import Settings
 from listener.sleep import LOOK_S, SleepDetector
@@ -60,6 +60,7 @@ class Client:
         self._settings = settings
         self._open_inbox = inbox
         self._backoff = Backoff(rand)
+        self._rivals = Rivals(time.monotonic)
         # One thread, so commands are written in the order in which they came, while the event
         # loop goes on answering pings.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="inbox")
@@ -75,20 +76,20 @@ class Client:
         self._inbox = await self._on_thread(self._open_inbox)
         await self._tell(self._settings.machine_name, is_open=False)
         while True:
-            started = time.monotonic()
+            started, rest = time.monotonic(), 0.0
             try:
                 await self._session()
             except InvalidStatus as refusal:
                 why = endings.explain_refusal(refusal, self._settings.relay_address)
             except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed, Broken) as problem:
-                why = endings.explain(problem)
+                why, rest = endings.explain(problem), self._rivals.pause(problem)
             except CannotOpen:
                 raise
             except Exception:
                 # The edge of the loop: a fault of ours must not end the listener.
                 log.exception("A session met a fault of ours.")
                 why = "a fault of ours"
-            pause = self._backoff.pause(time.monotonic() - started)
+            pause = max(rest, self._backoff.pause(time.monotonic() - started))
             log.warning("Not connected to the relay (%s); trying again in %.1f s.", why, pause)
             if self._told:
                 await self._tell(self._settings.machine_name, is_open=False)

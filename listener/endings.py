@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from http import HTTPStatus
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from relay.protocol import CloseCode
+
+RIVAL_PAUSE_S = 60.0
+"""So long a listener that was replaced leaves the relay to whoever replaced it."""
+RIVAL_AGAIN_S = 300.0
+"""Replaced again within this time, it is not the network: another one has the same key."""
 
 
 class Broken(Exception):
@@ -37,12 +43,37 @@ def is_hopeless(status: int) -> bool:
 
 
 def explain(problem: Exception) -> str:
-    """Why a session ended, in plain words where the system has them. Raises Hopeless."""
-    if isinstance(problem, ConnectionClosed) and problem.rcvd and problem.rcvd.code == CloseCode.SUPERSEDED:
-        raise Hopeless(
-            "Another listener connected with this machine's key, so this one stops; "
-            "give every machine a key of its own"
-        )
+    """Why a session ended, in plain words where the system has them."""
+    if _is_replaced(problem):
+        return "another connection with this machine's key took its place"
     if isinstance(problem, OSError) and problem.errno:
         return os.strerror(problem.errno)
     return str(problem) or type(problem).__name__
+
+
+class Rivals:
+    """Whether another listener has this machine's key. A single replacement proves nothing: a connection
+    of our own that was long on its way can do it."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """*clock* gives seconds and never goes back."""
+        self._clock = clock
+        self._met_at: float | None = None
+
+    def pause(self, problem: Exception) -> float:
+        """How long to leave the relay to a newer session; 0 when *problem* is something else. Raises
+        Hopeless when that has happened a short while ago already."""
+        if not _is_replaced(problem):
+            return 0.0
+        before, self._met_at = self._met_at, self._clock()
+        if before is not None and self._met_at - before < RIVAL_AGAIN_S:
+            raise Hopeless(
+                "Another listener connected with this machine's key again, so this one stops; "
+                "give every machine a key of its own"
+            )
+        return RIVAL_PAUSE_S
+
+
+def _is_replaced(problem: Exception) -> bool:
+    closed = problem.rcvd if isinstance(problem, ConnectionClosed) else None
+    return closed is not None and closed.code == CloseCode.SUPERSEDED

@@ -62,7 +62,7 @@ def routes(relay: Relay) -> APIRouter:
             await websocket.send_denial_response(problem.response())
             return
         await websocket.accept()
-        await _Talk(relay, websocket, relay.hub.join(machine)).run()
+        await _Talk(relay, websocket, Session(machine)).run()
 
     return router
 
@@ -132,6 +132,9 @@ class _Talk:
         if not isinstance(hello, Hello):
             raise Goodbye(CloseCode.PROTOCOL_ERROR, f"the first frame must be hello, not {hello.type}")
         self._version, self._most_bytes = hello.version, hello.max_message - ENVELOPE_BYTES
+        # Not before: an upgrade that was long on its way, with nobody behind it any more, must not end
+        # the session that works.
+        self._relay.hub.join(self._session)
         await self._announce(hello)
         waiting = await self._settle()
         log.info("%s connected (version %s); %d waiting.", self._session.machine, hello.version, waiting)

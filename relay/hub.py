@@ -53,19 +53,21 @@ class Hub:
         self.is_stopping = False
         """Whether the relay is about to stop: nobody shall wait for news any more."""
 
-    def join(self, machine: str) -> Session:
-        """Open a session; an older one of the same machine is told to go."""
-        if older := self._sessions.get(machine):
+    def join(self, session: Session) -> None:
+        """From now on this is its machine's session; an older one is told to go."""
+        if older := self._sessions.get(session.machine):
             older.superseded.set()
-        session = self._sessions[machine] = Session(machine)
+        self._sessions[session.machine] = session
         self.heard(session)
-        return session
 
     def leave(self, session: Session) -> None:
         if self._sessions.get(session.machine) is session:
             del self._sessions[session.machine]
 
     def heard(self, session: Session) -> None:
+        """Its machine is there, unless it has not joined yet or was replaced."""
+        if self._sessions.get(session.machine) is not session:
+            return
         self._heard[session.machine] = self.clock()
 
     def recall(self, machine: str, silent_s: float) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import http
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosedError
+from websockets.frames import Close
 from websockets.http11 import Request, Response
 
-from listener import client
+from listener import client, endings
 from listener.endings import Hopeless
 from relay.announced import Agent, Announced, AnnouncedProject
 from relay.protocol import MAX_FRAME_BYTES
@@ -515,18 +518,39 @@ def test_a_session_that_cannot_tell_that_it_lives_any_more_is_begun_anew(
     run(main())
 
 
-def test_a_newer_listener_with_the_same_key_ends_this_one(relay: Relay, listen: Listen) -> None:
+def test_a_newer_session_with_the_same_key_ends_this_one_when_it_comes_again(
+    relay: Relay, listen: Listen, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(endings, "RIVAL_PAUSE_S", 0.3)
+
     async def main() -> None:
+        ends: list[float] = []
+
         async def talk(session: Session) -> None:
+            ends.append(time.monotonic())
             await session.welcome()
             await session.connection.close(4409, "newer")
 
         async with relay.serve(talk):
             with pytest.raises(Hopeless, match="Another listener"):
                 await asyncio.wait_for(listen(), 10)
-        assert relay.sessions == 1
+        assert relay.sessions == 2
+        assert ends[1] - ends[0] >= 0.3, "it leaves the relay to the other one for a while"
 
     run(main())
+    assert "another connection with this machine's key took its place" in caplog.text
+
+
+def test_a_session_that_was_replaced_once_in_a_while_is_no_other_listener() -> None:
+    clock = iter([0.0, endings.RIVAL_AGAIN_S, 2 * endings.RIVAL_AGAIN_S - 1])
+    rivals = endings.Rivals(lambda: next(clock))
+    replaced = ConnectionClosedError(Close(4409, "newer"), None)
+    assert rivals.pause(ConnectionClosedError(Close(4408, "late"), None)) == 0
+    assert rivals.pause(ConnectionClosedError(None, None)) == 0
+    assert rivals.pause(replaced) == endings.RIVAL_PAUSE_S
+    assert rivals.pause(replaced) == endings.RIVAL_PAUSE_S
+    with pytest.raises(Hopeless):
+        rivals.pause(replaced)
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1011, 1012, 4400, 4408])

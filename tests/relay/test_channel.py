@@ -252,6 +252,25 @@ def test_the_newer_session_of_a_machine_replaces_the_older(relay: Served) -> Non
             assert connected(relay) == 1
 
 
+@pytest.mark.parametrize("first", [None, "{", '{"type": "heartbeat"}'])
+def test_a_connection_that_says_no_hello_replaces_nobody(
+    relay: Served, monkeypatch: pytest.MonkeyPatch, first: str | None
+) -> None:
+    monkeypatch.setattr(channel, "HELLO_S", 0.1)
+    with relay.machine() as healthy:
+        with relay.machine(greet=False) as late:
+            assert connected(relay) == 1
+            if first is not None:
+                late.connection.send(first)
+            assert late.close_code() == 4400
+        assert healthy.is_silent()
+        relay.command(task_id="t")
+        assert task_id(healthy.webhook()) == "t"
+    wait_until(lambda: connected(relay) == 0, "the machine is seen to be gone")
+    with relay.machine(greet=False):
+        assert connected(relay) == 0
+
+
 def test_presence_is_what_is_connected_now(relay: Served) -> None:
     task_id = relay.command().json()["task_id"]
     assert (connected(relay), relay.task(task_id)["machine_online"]) == (0, False)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from relay.hub import ONLINE_S, Hub
+from relay.hub import ONLINE_S, Hub, Session
+
+
+def joined(hub: Hub, machine: str) -> Session:
+    session = Session(machine)
+    hub.join(session)
+    return session
 
 
 class Clock:
@@ -19,7 +25,7 @@ def test_a_machine_is_online_as_long_as_it_was_heard_lately() -> None:
     clock = Clock()
     hub = Hub(clock)
     assert not hub.is_online("laptop")
-    session = hub.join("laptop")
+    session = joined(hub, "laptop")
     assert hub.is_online("laptop")
     clock.now += ONLINE_S
     assert hub.is_online("laptop")
@@ -41,10 +47,11 @@ def test_a_machine_is_online_as_long_as_it_was_heard_lately() -> None:
 
 def test_the_end_of_a_replaced_session_does_not_end_the_newer_one() -> None:
     hub = Hub(Clock())
-    older, newer = hub.join("laptop"), hub.join("laptop")
+    older, newer = joined(hub, "laptop"), joined(hub, "laptop")
     assert older.superseded.is_set()
     assert not newer.superseded.is_set()
     hub.leave(older)
+    hub.heard(older)
     assert hub.is_online("laptop")
     hub.leave(newer)
     hub.leave(newer)
@@ -53,7 +60,7 @@ def test_the_end_of_a_replaced_session_does_not_end_the_newer_one() -> None:
 
 def test_machines_are_counted_and_woken_each_for_itself() -> None:
     hub = Hub(Clock())
-    laptop, tower = hub.join("laptop"), hub.join("tower")
+    laptop, tower = joined(hub, "laptop"), joined(hub, "tower")
     assert hub.count_online() == 2
     hub.wake("tower")
     hub.wake("fridge")
