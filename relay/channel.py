@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from pydantic import TypeAdapter, ValidationError
 
 from relay import endings, store
 from relay.announced import Announced
 from relay.delivery import ACK_S, ENVELOPE_BYTES, Window, envelope
 from relay.errors import Problem
+from relay.frames import Goodbye, read
 from relay.hub import Relay, Session
 from relay.mistakes import explain
 from relay.protocol import (
@@ -28,25 +29,14 @@ from relay.protocol import (
     Nack,
     Welcome,
 )
-from relay.strict_json import BadJSON, parse_json
-from relay.version import PROTOCOL, discord
 from relay.writer import Unavailable
 
 log = logging.getLogger(__name__)
 
-FRAME: TypeAdapter[MachineFrame] = TypeAdapter(MachineFrame)
 HELLO_S = 5.0
 INTERNAL_ERROR, TRY_AGAIN_LATER = 1011, 1013  # of the WebSocket close code registry
 SEND_S = 15.0
 """A machine that takes no bytes for so long is gone, whatever its socket says."""
-
-
-class Goodbye(Exception):
-    """The relay ends the session, with a close code and a sentence."""
-
-    def __init__(self, code: int, why: str) -> None:
-        super().__init__(why)
-        self.code = code
 
 
 def routes(relay: Relay) -> APIRouter:
@@ -86,6 +76,7 @@ class _Talk:
         self._session = session
         self._window = Window()
         self._loop = asyncio.get_running_loop()
+        self._unsent: list[int] = []
         self._version = ""
         self._most_bytes = MAX_FRAME_BYTES
 
@@ -116,6 +107,7 @@ class _Talk:
             await self._close(Goodbye(INTERNAL_ERROR, "the relay made a mistake; its log has it"))
         finally:
             self._relay.hub.leave(self._session)
+            await self._settle_up()
 
     async def _close(self, goodbye: Goodbye) -> None:
         try:
@@ -152,7 +144,7 @@ class _Talk:
         """End what can never be sent. Returns how much waits then."""
         machine, writer = self._session.machine, self._relay.writer
         await writer.run(store.seen, machine, self._version, self._relay.now())
-        await self._end(endings.give_up)
+        await self._end(endings.give_up, self._relay.hub.hopeless(machine, endings.MAX_SENDS))
         await self._end(endings.drop_large, self._most_bytes)
         return await writer.run(store.count_waiting, machine)
 
@@ -169,16 +161,7 @@ class _Talk:
             # Starlette's way to say that the frame holds bytes.
             raise Goodbye(CloseCode.PROTOCOL_ERROR, "frames are JSON text, not bytes") from None
         self._relay.hub.heard(self._session)
-        try:
-            frame = parse_json(text)
-            # Before its fields: those of a hello in another protocol are others.
-            if why := discord(relay=PROTOCOL, machine=frame.get("protocol", PROTOCOL)):
-                raise Goodbye(CloseCode.PROTOCOL_ERROR, why)
-            return FRAME.validate_python(frame)
-        except BadJSON as problem:
-            raise Goodbye(CloseCode.PROTOCOL_ERROR, f"a frame cannot be read: {problem}") from None
-        except ValidationError as problem:
-            raise Goodbye(CloseCode.PROTOCOL_ERROR, f"a frame is not valid: {explain(problem)}") from None
+        return read(text)
 
     async def _say(self, text: str) -> None:
         # Not wait_for: in Python 3.11 it swallows a cancellation that comes as its work is done, and
@@ -195,6 +178,7 @@ class _Talk:
                 case Nack() as nack:
                     await self._refuse(nack)
                 case Heartbeat() as beat:
+                    self._window.alive(self._loop.time())
                     self._session.busy, self._session.queued = beat.busy, beat.queued
                     self._session.worker = beat.worker
                     fetched = self._relay.hub.take_given_out(self._session.machine)
@@ -208,11 +192,13 @@ class _Talk:
 
     async def _take(self, delivery_ids: list[str]) -> None:
         if taken := self._window.answered(delivery_ids):
+            self._relay.hub.answered(self._session.machine, taken)
             await self._relay.writer.run(store.acknowledge, self._session.machine, taken)
             self._session.work.set()
 
     async def _refuse(self, nack: Nack) -> None:
-        if self._window.answered([nack.delivery_id]):
+        if taken := self._window.answered([nack.delivery_id]):
+            self._relay.hub.answered(self._session.machine, taken)
             await self._end(endings.refuse, nack.delivery_id, nack.error)
             self._session.work.set()
 
@@ -242,9 +228,31 @@ class _Talk:
             self._session.work.set()
             return
         if chosen := window.fit(waiting):
-            for delivery in await writer.run(store.load, chosen):
+            await self._load(chosen)
+            while self._session.ahead:
+                delivery = self._session.ahead.popleft()
                 window.sent(delivery.delivery_id, delivery.seq, delivery.size, self._loop.time())
-                await self._say(envelope(delivery, self._relay.steady()))
+                try:
+                    await self._say(envelope(delivery, self._relay.steady()))
+                except BaseException:
+                    # The server writes all of it at once when the line has room, or nothing.
+                    self._unsent.append(delivery.seq)
+                    raise
+
+    async def _load(self, chosen: list[int]) -> None:
+        try:
+            self._session.ahead = deque(await self._relay.writer.run(store.load, chosen))
+        except asyncio.CancelledError:
+            # The writer does it all the same, and nobody is left to send what it finds.
+            self._unsent = chosen
+            raise
+
+    async def _settle_up(self) -> None:
+        """At the end: what did not leave does not count as sent, and what was passed over counts."""
+        self._relay.hub.pass_over(self._session.machine, self._window.passed_over(self._loop.time()))
+        if unsent := [*self._unsent, *(one.seq for one in self._session.ahead)]:
+            with suppress(Unavailable):
+                await self._relay.writer.run(store.not_sent, unsent)
 
     async def _superseded(self) -> None:
         await self._session.superseded.wait()

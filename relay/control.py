@@ -14,7 +14,7 @@ from relay.errors import Code, Problem
 from relay.hub import Relay
 from relay.openapi import TaskIdInPath
 from relay.protocol import CANCEL, DEFAULT_TTL_S, MAX_TTL_S, RETRY
-from relay.store import NewDelivery, get_task
+from relay.store import NewDelivery, get_task, not_sent
 from relay.tables import Delivery, Task
 from relay.tasks import TaskView, answer, asked_wait, unknown_task, wait_until_final
 
@@ -52,7 +52,9 @@ async def give_order(
     each *delivery_id* that is given.
 
     Raises Problem 404 for an unknown task, 409 for one that is not where the order could help."""
-    task = await relay.writer.run(_apply, relay, task_id, order, caller, delivery_id)
+    # What was about to be sent and has not left can still be stopped here.
+    unsent = relay.hub.take_back(task_id)
+    task = await relay.writer.run(_apply, relay, task_id, order, caller, delivery_id, unsent)
     relay.hub.tell(task_id)
     relay.hub.wake(task.machine)
 
@@ -63,8 +65,11 @@ async def _order(relay: Relay, request: Request, task_id: str, order: str) -> Re
     return answer(relay, await wait_until_final(relay, task_id, wait or 0))
 
 
-def _apply(relay: Relay, task_id: str, order: str, caller: str, delivery_id: str | None) -> Task:
+def _apply(
+    relay: Relay, task_id: str, order: str, caller: str, delivery_id: str | None, unsent: list[int]
+) -> Task:
     """On the writer's thread: decide and record in one transaction."""
+    not_sent(unsent)
     task = get_task(task_id)
     if task is None:
         raise unknown_task(task_id)

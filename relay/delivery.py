@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 
 from relay.tables import Delivery
 
@@ -24,6 +25,7 @@ class _Sent:
     seq: int
     size: int
     at: float
+    number: int
 
 
 class Window:
@@ -36,6 +38,9 @@ class Window:
         self._size = size
         self._size_bytes = size_bytes
         self._in_flight: dict[str, _Sent] = {}
+        self._number = 0
+        self._last_answered = 0
+        self._alive_at: float | None = None
 
     @property
     def room(self) -> int:
@@ -66,11 +71,30 @@ class Window:
 
     def sent(self, delivery_id: str, seq: int, size: int, at: float) -> None:
         """A message of *size* bytes was sent at *at*, on a clock that never goes back."""
-        self._in_flight[delivery_id] = _Sent(seq, size, at)
+        self._number += 1
+        self._in_flight[delivery_id] = _Sent(seq, size, at, self._number)
 
     def answered(self, delivery_ids: Iterable[str]) -> list[str]:
         """Take these out. Returns those that were in flight; others mean nothing to us."""
-        return [one for one in delivery_ids if self._in_flight.pop(one, None) is not None]
+        found = [one for one in dict.fromkeys(delivery_ids) if one in self._in_flight]
+        numbers = [self._in_flight.pop(one).number for one in found]
+        self._last_answered = max([self._last_answered, *numbers])
+        return found
+
+    def alive(self, at: float) -> None:
+        """At *at* the part of the machine that answers messages has said something else."""
+        self._alive_at = at
+
+    def passed_over(self, now: float) -> list[str]:
+        """What the machine could have answered and did not: it answered what was sent after it, or lived
+        on until the message was overdue. A machine that answers nothing, because its records are locked
+        or the line is cut, has passed over nothing."""
+        alive = -inf if self._alive_at is None else self._alive_at
+        return [
+            one
+            for one, sent in self._in_flight.items()
+            if sent.number < self._last_answered or (sent.at < alive and sent.at + ACK_S <= now)
+        ]
 
 
 def envelope(delivery: Delivery, now: float) -> str:

@@ -11,11 +11,11 @@ from relay.speech import spoken
 from relay.tables import Delivery, Task, placeholders
 
 MAX_SENDS = 10
-"""A delivery that was sent so often without an answer is not sent again."""
+"""A delivery that was passed over in so many sessions is not sent again."""
 SENT_GRACE_S = 60.0
 FORGET_BATCH = 500
 
-TIRED = f"The machine did not acknowledge it in {MAX_SENDS} sessions; look at its listener"
+TIRED = f"The machine did not answer it in {MAX_SENDS} sessions in which it was well; look at its listener"
 TOO_LARGE = "It is larger than the machine's listener takes; send less"
 LATE = "The machine did not take it in time; say it again if it is still wanted"
 
@@ -28,11 +28,11 @@ def refuse(machine: str, delivery_id: str, error: str, now: float) -> list[str]:
     return _drop(which, machine, delivery_id, reason=Reason.REJECTED, error=error, now=now, of=of)
 
 
-def give_up(machine: str, now: float) -> list[str]:
-    """Drop what *machine* did not take in MAX_SENDS sessions; for the beginning of a session, while
-    nothing is on its way. Returns the ids of tasks that ended by it."""
-    which, why = "machine = ? AND sends >= ?", Reason.UNDELIVERABLE
-    return _drop(which, machine, MAX_SENDS, reason=why, error=TIRED, now=now)
+def give_up(machine: str, delivery_ids: Collection[str], now: float) -> list[str]:
+    """Drop these, which *machine* passed over in MAX_SENDS sessions; for the beginning of a session,
+    while nothing is on its way. Returns the ids of tasks that ended by it."""
+    which, why = f"machine = ? AND delivery_id IN ({marks(delivery_ids)})", Reason.UNDELIVERABLE
+    return _drop(which, machine, *delivery_ids, reason=why, error=TIRED, now=now)
 
 
 def drop_large(machine: str, most_bytes: int, now: float) -> list[str]:

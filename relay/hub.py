@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,6 +13,7 @@ from relay.announced import Agent, Announced
 from relay.auth import Doors
 from relay.protocol import Fetched
 from relay.settings import Settings
+from relay.tables import Delivery
 from relay.writer import Writer
 
 MOST_FETCHED = 1_000
@@ -30,6 +31,8 @@ class Session:
     """Set when there may be something to send."""
     superseded: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the same machine opened a newer session."""
+    ahead: deque[Delivery] = field(default_factory=deque)
+    """What is about to be sent, and counts as sent already."""
     busy: int = 0
     queued: int = 0
     """How many tasks run and wait there, by its last heartbeat."""
@@ -49,6 +52,7 @@ class Hub:
         self.announced: dict[str, Announced] = {}
         """What each machine last said about itself, also while it sleeps."""
         self._fetched: defaultdict[str, dict[tuple[str, int], float]] = defaultdict(dict)
+        self._passed_over: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self.is_stopping = False
         """Whether the relay is about to stop: nobody shall wait for news any more."""
@@ -94,6 +98,33 @@ class Hub:
         """There is something to send to *machine*."""
         if session := self._sessions.get(machine):
             session.work.set()
+
+    def take_back(self, task_id: str) -> list[int]:
+        """Deliveries about *task_id*, by `seq`, that were about to be sent: they are not, until somebody
+        looks again what waits."""
+        taken: list[int] = []
+        for session in self._sessions.values():
+            if found := [one.seq for one in session.ahead if one.task_id == task_id]:
+                session.ahead = deque(one for one in session.ahead if one.task_id != task_id)
+                session.work.set()
+                taken += found
+        return taken
+
+    def pass_over(self, machine: str, delivery_ids: Iterable[str]) -> None:
+        """A session of *machine* has ended in which it could have answered these and did not. A restart
+        of the relay forgets it: what is never answered shows itself again."""
+        self._passed_over[machine].update(delivery_ids)
+
+    def answered(self, machine: str, delivery_ids: Iterable[str]) -> None:
+        """*machine* did answer these."""
+        for one in delivery_ids if self._passed_over[machine] else ():
+            self._passed_over[machine].pop(one, None)
+
+    def hopeless(self, machine: str, times: int) -> list[str]:
+        """What *machine* passed over so many times. It is asked once: who asks gives them up."""
+        found = [one for one, seen in self._passed_over[machine].items() if seen >= times]
+        self.answered(machine, found)
+        return found
 
     def tell(self, task_id: str) -> None:
         """There is news about *task_id*."""

@@ -119,11 +119,17 @@ def waiting(machine: str, *, skip: Collection[int], limit: int) -> list[tuple[in
 
 
 def load(seqs: Collection[int]) -> list[Delivery]:
-    """These deliveries, to be sent now: each counts as sent. What was taken back meanwhile is left out."""
+    """These deliveries, to be sent now: each counts as sent, on disk before it leaves. What was taken
+    back meanwhile is left out; what does not leave after all is for `not_sent`."""
     these = f"seq IN ({placeholders(seqs)}) AND state = 'waiting'"
     found = Delivery.find(f"{these} ORDER BY seq", *seqs)
     Delivery.change("sends = sends + 1", these, *seqs)
     return found
+
+
+def not_sent(seqs: Collection[int]) -> None:
+    """These were loaded, and did not leave."""
+    Delivery.change("sends = max(0, sends - 1)", f"seq IN ({marks(seqs)})", *seqs)
 
 
 def count_waiting(machine: str) -> int:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.sync.client import connect
 
-from relay import channel, delivery, store
+from relay import channel, delivery, endings, store
 from relay.delivery import WINDOW
 from relay.endings import MAX_SENDS
+from relay.server import listen
 from relay.writer import Unavailable
 from tests.chain import MACHINE_KEY, wait_until
-from tests.relay.conftest import SECOND_KEY, Served, serve
+from tests.relay import conftest
+from tests.relay.conftest import SECOND_KEY, Machine, Served, serve
 
 
 def connected(relay: Served) -> int:
@@ -376,12 +381,15 @@ def test_only_the_oldest_counts_and_whoever_answers_stays(
         assert machine.is_silent()
 
 
-def test_what_ten_sessions_did_not_acknowledge_is_undeliverable(relay: Served) -> None:
+def test_what_ten_sessions_passed_over_is_undeliverable(relay: Served) -> None:
     relay.command(task_id="t")
     waiting = relay.later(lambda: relay.http.get("/tasks/t", params={"wait": 40}))
     for attempt in range(1, MAX_SENDS + 1):
+        relay.command(task_id=f"other{attempt}")
         with relay.machine() as machine:
             assert machine.webhook()["attempt"] == attempt
+            machine.ack(machine.webhook()["delivery_id"])
+        wait_until(lambda: connected(relay) == 0, "the session is over")
     assert relay.task("t")["status"] == "pending"
     with relay.machine(greet=False) as machine:
         assert machine.greet()["waiting"] == 0
@@ -391,6 +399,75 @@ def test_what_ten_sessions_did_not_acknowledge_is_undeliverable(relay: Served) -
         assert task["summary"] == "It never reached the machine."
         assert relay.order("t", "retry").status_code == 202
         assert machine.webhook()["payload"]["data"]["task_id"] == "t"
+
+
+def test_what_a_machine_cannot_write_down_for_many_sessions_is_kept(relay: Served) -> None:
+    relay.command(task_id="t")
+    relay.post({"type": "note"})
+    for attempt in range(1, MAX_SENDS + 3):
+        with relay.machine() as machine:
+            assert [machine.webhook()["attempt"] for _ in range(2)] == [attempt, attempt]
+    with relay.machine() as machine:
+        machine.ack(*(machine.webhook()["delivery_id"] for _ in range(2)))
+    assert relay.task("t")["status"] == "pending"
+    assert {state for _, state, _ in relay.rows("SELECT event, state, sends FROM deliveries")} == {
+        "delivered"
+    }
+
+
+def test_what_a_machine_that_lives_on_never_answers_is_undeliverable(
+    relay: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "ACK_S", 0.1)
+    monkeypatch.setattr(endings, "MAX_SENDS", 2)
+    relay.command(task_id="t")
+    for _ in range(2):
+        with relay.machine() as machine:
+            machine.webhook()
+            assert machine.is_silent()
+            assert machine.close_code() == 4408
+        wait_until(lambda: connected(relay) == 0, "the session is over")
+    with relay.machine() as machine:
+        assert machine.is_silent()
+    assert relay.task("t")["reason"] == "undeliverable"
+
+
+def narrow(*address: Any) -> socket.socket:
+    """As `listen`, but little of what is sent finds room on the way."""
+    listening = listen(*address)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+    return listening
+
+
+@pytest.fixture
+def narrow_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    monkeypatch.setattr(conftest, "listen", narrow)
+    with serve(tmp_path) as served:
+        yield served
+
+
+def test_what_did_not_leave_for_a_machine_that_reads_nothing_is_cancelled_at_once(
+    narrow_relay: Served,
+) -> None:
+    relay = narrow_relay
+    for number in range(10):
+        large(relay, 90_000, f"t{number}")
+    line = socket.socket()
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    line.connect(("127.0.0.1", relay.port))
+    with connect(
+        f"ws://127.0.0.1:{relay.port}/ws", sock=line, max_queue=1, close_timeout=0.1, compression=None,
+        additional_headers={"Authorization": f"Bearer {MACHINE_KEY}"}, proxy=None,
+    ) as connection:  # fmt: skip
+        assert Machine(connection).greet()["type"] == "welcome"
+        wait_until(lambda: relay.state("t9") == [("task_command", "waiting", 1)], "it was to be sent")
+        assert relay.order("t9", "cancel").json()["status"] == "cancelled"
+    wait_until(lambda: relay.state("t8") == [("task_command", "waiting", 0)], "it has not left")
+    assert relay.state("t0") == [("task_command", "waiting", 1)]
+    assert relay.order("t8", "cancel").json()["status"] == "cancelled"
+    assert relay.order("t0", "cancel").json()["status"] == "pending", "the machine may have it"
+    with relay.machine() as machine:
+        assert [task_id(machine.webhook()) for _ in range(8)] == [f"t{number}" for number in range(8)]
 
 
 @pytest.mark.parametrize("when", ["before the session", "during the session"])

@@ -55,6 +55,29 @@ class Sending(RuleBasedStateMachine):
         assert self.window.overdue_at == (min(sent) + ACK_S if sent else None)
 
 
+def test_what_is_answered_out_of_turn_shows_what_was_passed_over() -> None:
+    window = Window()
+    for number in range(4):
+        window.sent(f"d{number}", number, 1, 0.0)
+    assert window.passed_over(ACK_S) == [], "a machine that answers nothing passes over nothing"
+    window.answered(["d1", "d1", "strange"])
+    assert window.passed_over(0.0) == ["d0"]
+    window.answered(["d0"])
+    assert window.passed_over(ACK_S) == []
+
+
+def test_what_is_overdue_was_passed_over_by_a_machine_that_lived_on() -> None:
+    window = Window()
+    window.alive(0.0)
+    window.sent("a", 1, 1, 1.0)
+    window.sent("b", 2, 1, 20.0)
+    assert window.passed_over(1.0 + ACK_S) == []
+    window.alive(15.0)
+    assert window.passed_over(0.9 + ACK_S) == []
+    assert window.passed_over(1.0 + ACK_S) == ["a"]
+    assert window.passed_over(20.0 + ACK_S) == ["a"]
+
+
 TestSending = Sending.TestCase
 TestSending.settings = settings(max_examples=50)
 

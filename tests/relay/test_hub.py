@@ -67,6 +67,17 @@ def test_machines_are_counted_and_woken_each_for_itself() -> None:
     assert (laptop.work.is_set(), tower.work.is_set()) == (False, True)
 
 
+def test_what_was_passed_over_is_counted_until_it_is_answered_or_given_up() -> None:
+    hub = Hub()
+    for _ in range(3):
+        hub.pass_over("laptop", ["poison", "slow"])
+        hub.pass_over("tower", ["other"])
+    assert hub.hopeless("laptop", 4) == []
+    hub.answered("laptop", ["slow", "never-seen"])
+    assert hub.hopeless("laptop", 3) == ["poison"]
+    assert hub.hopeless("laptop", 1) == []
+
+
 def test_news_about_a_task_reach_all_who_watch_it_and_nobody_else() -> None:
     hub = Hub()
     with hub.watch("a") as first, hub.watch("a") as second, hub.watch("b") as other:

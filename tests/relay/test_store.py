@@ -91,6 +91,15 @@ def test_every_send_is_counted_and_what_is_on_its_way_is_left_out() -> None:
     assert store.load([]) == []
 
 
+def test_what_did_not_leave_does_not_count_as_sent() -> None:
+    for number in range(2):
+        store.accept_event(delivery(number), ["laptop"])
+    store.not_sent([one.seq for one in sent()][1:])
+    assert [one.sends for one in Delivery.find("true ORDER BY seq")] == [1, 0]
+    store.not_sent([one.seq for one in Delivery.find("true")])
+    assert [one.sends for one in Delivery.find("true")] == [0, 0]
+
+
 def test_what_waits_is_measured_in_bytes() -> None:
     store.accept_event(delivery(1, payload='{"a": "ü😀"}'), ["laptop"])
     ((seq, size),) = store.waiting("laptop", skip=[], limit=32)
