@@ -22,6 +22,10 @@ MAX_HEADERS_BYTES = 65_536
 """A request line with its headers that is longer is none of ours, and uvicorn would keep all of it."""
 MAX_PIPELINED = 64
 """Requests of one connection that wait for the answer to an earlier one. Ours send one at a time."""
+REST_S = 15.0
+"""A body of which nobody wants to know any more, since it was answered already, must have come by then."""
+KEEP_ALIVE_S = 75
+"""Longer than the 60 s for which hosting edges keep their own connection to us."""
 UNSENT_S = 15
 """A peer that acknowledges no byte for so long is gone, whatever the socket says."""
 
@@ -95,8 +99,7 @@ def configuration(app: ASGIApp) -> uvicorn.Config:
         ws_ping_timeout=10,
         # Our frames are small; compression would double the memory of a session.
         ws_per_message_deflate=False,
-        # Longer than the 60 s for which hosting edges keep their own connection to us.
-        timeout_keep_alive=75,
+        timeout_keep_alive=KEEP_ALIVE_S,
         # Sessions never end by themselves; without this a stop would wait for them for ever.
         timeout_graceful_shutdown=3,
         log_level="warning",
@@ -143,18 +146,23 @@ class _OneSegment(Transport):
 
 
 class _ImpatientHTTP(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, which has no time-out for headers of its own."""
+    """uvicorn's HTTP protocol, which has no time-out of its own for headers, nor for the rest of a request
+    that was answered before it was complete."""
 
     _timer: TimerHandle | None = None
     _begun = False
     _begun_bytes = 0
+    _is_incomplete = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn does
         super().connection_made(transport)
-        self._arm()
+        self._arm(HEADERS_S)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._is_answered() and not self._is_incomplete and self.timeout_keep_alive_task is None:
+            # uvicorn has just put its timer off, for the rest of a request that nobody will answer again.
+            self._keep_alive()
         # Headers that come in one piece, as nearly all do, are complete by now and need no timer.
         if not self._begun:
             return
@@ -162,14 +170,14 @@ class _ImpatientHTTP(HttpToolsProtocol):
         if self._begun_bytes > MAX_HEADERS_BYTES:
             self.transport.abort()
         elif self._timer is None:
-            self._arm()
+            self._arm(HEADERS_S)
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED:
             # The parser makes a 400 of it. uvicorn itself would read on after each answer, for ever.
             raise ValueError("too many requests at once")
         super().on_message_begin()
-        self._begun, self._begun_bytes = True, 0
+        self._begun, self._begun_bytes, self._is_incomplete = True, 0, True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # What comes behind a body would be kept without a limit, and nobody reads it.
@@ -184,13 +192,35 @@ class _ImpatientHTTP(HttpToolsProtocol):
         if self.cycle is not None:
             self.cycle.transport = _OneSegment(self.transport, self.loop)
 
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._is_incomplete = False
+        self._disarm()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # Strangers are answered before their body is read. Closing at once would take the answer away
+        # from those who are still sending.
+        if self._is_answered() and self._is_incomplete:
+            self._arm(REST_S)
+
+    def _is_answered(self) -> bool:
+        """Whether there is no request that waits for an answer."""
+        if self._begun or self.cycle is None or self.transport.is_closing():
+            return False
+        return self.cycle.response_complete
+
+    def _keep_alive(self) -> None:
+        patience, close = self.timeout_keep_alive, self.timeout_keep_alive_handler
+        self.timeout_keep_alive_task = self.loop.call_later(patience, close)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         super().connection_lost(exc)
 
-    def _arm(self) -> None:
+    def _arm(self, seconds: float) -> None:
         self._disarm()
-        self._timer = self.loop.call_later(HEADERS_S, self.transport.abort)
+        self._timer = self.loop.call_later(seconds, self.transport.abort)
 
     def _disarm(self) -> None:
         if self._timer is not None:

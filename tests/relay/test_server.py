@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 from relay import server
 from relay.server import UNSENT_S, configuration, listen
 from tests.chain import API_KEY, MACHINE_KEY, free_port, wait_until
-from tests.relay.conftest import Machine, Served
+from tests.relay.conftest import Machine, Served, serve
 from tests.relay.test_main import command, running
 
 HALVES = (
@@ -120,6 +120,38 @@ def test_a_connection_that_is_kept_open_between_requests_is_left_alone(
         monkeypatch.setattr(server, "HEADERS_S", 0.04)
         time.sleep(0.05)
         ask(client, answers)
+
+
+REFUSED = b"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
+
+
+@pytest.mark.parametrize("more", [b"", b"x"])
+def test_the_rest_of_a_body_that_was_refused_is_not_waited_for(
+    shared: Served, monkeypatch: pytest.MonkeyPatch, more: bytes
+) -> None:
+    monkeypatch.setattr(server, "REST_S", 0.2)
+    with half_open(shared, REFUSED) as client, client.makefile("rb") as answers:
+        assert answers.readline() == b"HTTP/1.1 401 Unauthorized\r\n"
+        client.sendall(more)
+        answers.read()  # until it is cut off
+
+
+def test_a_body_that_comes_after_its_refusal_leaves_a_connection_that_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "REST_S", 0.3)
+    monkeypatch.setattr(server, "KEEP_ALIVE_S", 2)
+    with serve(tmp_path) as relay, half_open(relay, REFUSED) as client, client.makefile("rb") as answers:
+        headers = b"".join(iter(answers.readline, b"\r\n"))
+        answers.read(int(headers.lower().partition(b"content-length: ")[2].split()[0]))
+        client.sendall(b"x" * 4)
+        client.sendall(b"x" * 6)
+        time.sleep(0.35)
+        ask(client, answers)
+        client.sendall(REFUSED + b"x" * 3)
+        headers = b"".join(iter(answers.readline, b"\r\n"))
+        client.sendall(b"x" * 7)
+        answers.read()  # until it has been idle for too long
 
 
 def test_a_session_is_not_taken_for_headers_that_do_not_come(
