@@ -110,4 +110,7 @@ def envelope(delivery: Delivery, now: float) -> str:
         "expires_in": round(float(delivery.expires_at) - now, 3),
         "attempt": int(delivery.sends) + 1,
     }
+    # Left out where it says nothing new: machines that do not know it yet refuse the frame.
+    if delivery.first_caller is not None:
+        head["first_caller"] = delivery.first_caller
     return f'{json.dumps(head)[:-1]}, "payload": {delivery.payload}}}'

@@ -184,13 +184,13 @@ class Webhook(_Frozen):
     """One accepted webhook on its way to a machine: the documented envelope and our additions."""
 
     type: Literal["webhook"] = "webhook"
-    event: str
-    """`task_command`, `llm_conversation_insight`, `github.push`, or whatever the payload says."""
+    event: str  #: `task_command`, `github.push`, or whatever the payload says
     delivery_id: str
     timestamp: AwareDatetime  #: when the relay accepted it
     payload: dict[str, Any]
     """The webhook's body; for `task_command`, `payload["data"]` is a whole `Command`."""
-    caller: str  #: whose key posted it
+    caller: str  #: whose key posted it, or wants it sent once more
+    first_caller: str | None = None  #: who asked for this command first, when it was somebody else
     expires_in: float = Field(ge=-1e9, le=1e9, allow_inf_nan=False)
     """Seconds left to start it; relative, so that a wrong clock on the machine does no harm."""
     attempt: int = Field(ge=1)  #: how often it was sent, this time included

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from relay.announced import Announced
-from relay.protocol import Report, Status
+from relay.protocol import COMMAND, Report, Status
 from relay.settings import GITHUB
 from relay.speech import spoken
 from relay.tables import Announcement, Delivery, Machine, Task, placeholders
@@ -123,6 +123,10 @@ def load(seqs: Collection[int]) -> list[Delivery]:
     back meanwhile is left out; what does not leave after all is for `not_sent`."""
     these = f"seq IN ({placeholders(seqs)}) AND state = 'waiting'"
     found = Delivery.find(f"{these} ORDER BY seq", *seqs)
+    first = "SELECT caller FROM tasks WHERE tasks.task_id = deliveries.task_id AND event = ?"
+    callers = dict(Delivery.pick(f"seq, ({first})", these, COMMAND, *seqs))
+    for one in found:
+        one.first_caller = callers[one.seq] if callers[one.seq] != one.caller else None
     Delivery.change("sends = sends + 1", these, *seqs)
     return found
 

@@ -114,6 +114,8 @@ class Delivery(_Table):
     sends = IntegerField(default=0)
     # Last, because SQLite walks through all of it to reach what comes after.
     payload = TextField()
+    first_caller: str | None = None
+    """Who asked for a command that is sent at somebody else's wish. No column: its task knows it."""
 
     class Meta:
         table_name = "deliveries"

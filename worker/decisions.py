@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -55,15 +55,22 @@ class Decisions:
         self._steady = steady
 
     def accept(
-        self, command: Command, caller: str, expires_in: float, *, is_told: bool = True
+        self,
+        command: Command,
+        caller: str,
+        expires_in: float,
+        *,
+        by: str | None = None,
+        is_told: bool = True,
     ) -> Callable[[], models.Task]:
         """Judge *command* now, and record it once when the answer is called.
 
         Apart, because judging takes longer than writing, and nobody else can write while a
         transaction is open. What policy or parameters forbid is recorded as well, as a failed task
-        that says why. *is_told*: whether the relay knows of it. The answer raises Conflict."""
+        that says why. *by* is who wants it now, when that is not the *caller* who asked first: both must be
+        allowed to. *is_told*: whether the relay knows of it. The answer raises Conflict."""
         now, age = self._now(), max(0.0, command.ttl - expires_in)
-        verdict = self._judge(caller, command.action_type, command.params, age)
+        verdict = self._judge((by, caller), command.action_type, command.params, age)
         row = {
             "id": command.task_id,
             "action_type": command.action_type,
@@ -97,11 +104,9 @@ class Decisions:
         given to an earlier attempt does not count. *by* is the caller who wants it, None: a person at
         the machine. Raises CannotRetry."""
         params = json.loads(task.input_data)
-        # Both: or a caller who may only look could run again what another may ask for.
-        for caller in dict.fromkeys((by or task.caller, task.caller)):
-            verdict = self._judge(caller, task.action_type, params, age_s)
-            if verdict.refusal:
-                raise CannotRetry(verdict.refusal)
+        verdict = self._judge((by, task.caller), task.action_type, params, age_s)
+        if verdict.refusal:
+            raise CannotRetry(verdict.refusal)
         renewed = moves.renew(task, verdict.status, **self._waiting(verdict, age_s, DEFAULT_TTL_S - age_s))
         if renewed is None:
             raise CannotRetry(f"Only failed and cancelled tasks run again; this one is {task.status}")
@@ -140,8 +145,17 @@ class Decisions:
             raise CannotApprove(NOT_OPEN)
         log.info("What task %s asked was %s.", task.id, "allowed" if is_allowed else "denied")
 
-    def _judge(self, caller: str, action_type: str, params: Mapping[str, Any], age_s: float) -> Verdict:
-        return judge(self._policy, caller, action_type, params, age_s, models.count_pending())
+    def _judge(
+        self, callers: Iterable[str | None], action_type: str, params: Mapping[str, Any], age_s: float
+    ) -> Verdict:
+        """A no to any of *callers* is a no: or one who may only look could run again what another may
+        ask for."""
+        waiting = models.count_pending()
+        for caller in dict.fromkeys(one for one in callers if one is not None):
+            verdict = judge(self._policy, caller, action_type, params, age_s, waiting)
+            if verdict.refusal:
+                break
+        return verdict
 
     def _waiting(self, verdict: Verdict, age_s: float, expires_in: float) -> dict[str, Any]:
         """What it waits for, since when and until when, as columns."""

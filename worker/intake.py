@@ -47,7 +47,9 @@ class Intake:
                 command = _read(Command, webhook)
             except Unacceptable as refusal:
                 return partial(_refuse, refusal)
-            record = self._decide.accept(command, webhook.caller, webhook.expires_in)
+            record = self._decide.accept(
+                command, webhook.first_caller or webhook.caller, webhook.expires_in, by=webhook.caller
+            )
             # Also a repeated command is rung for: the first time may have ended between row and queue.
             return lambda: [once(record).id]
         if webhook.event in {CANCEL, RETRY}:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from relay.protocol import CANCEL, COMMAND, RETRY
+from relay.protocol import CANCEL, COMMAND, RETRY, Webhook
 from tests.chain import API_KEY
 from tests.relay.conftest import Machine, Served, serve
 
@@ -182,7 +182,22 @@ def test_what_is_delivered_at_somebody_elses_wish_is_delivered_in_their_name(tmp
         relay.order("t", "cancel")
         assert relay.order("t", "retry", headers={"X-API-Key": other}).status_code == 202
         with relay.machine() as machine:
-            assert taken(machine)["caller"] == "guest"
+            frame = taken(machine)
+            assert (frame["caller"], frame["first_caller"]) == ("guest", "owner")
+        assert Webhook.model_validate(frame).first_caller == "owner"
+
+
+def test_who_asked_first_is_told_only_when_it_is_somebody_else(tmp_path: Path) -> None:
+    other = "fake-other-key-for-tests-0000"
+    with serve(tmp_path, API_KEY=f"owner={API_KEY},guest={other}") as relay, relay.machine() as machine:
+        relay.post({"type": "note"})
+        assert "first_caller" not in taken(machine)
+        relay.command(task_id="t")
+        assert "first_caller" not in taken(machine)
+        relay.report("t", status="failed", reason="error")
+        relay.order("t", "retry", headers={"X-API-Key": other})
+        frame = taken(machine)
+        assert (frame["event"], frame["caller"], "first_caller" in frame) == (RETRY, "guest", False)
 
 
 def test_a_command_that_was_posted_again_after_it_failed_is_the_failed_task(relay: Served) -> None:

@@ -93,6 +93,25 @@ def test_run_again_must_be_allowed_to_whoever_asks_again_and_to_whoever_asked_fi
     assert status("t1") == ("pending", 2)
 
 
+@pytest.mark.parametrize("limited", ["the one who asks again", "the one who asked first"])
+def test_a_command_that_comes_at_somebody_elses_wish_must_be_allowed_to_both(
+    inbox: Inbox, policy_path: Path, limited: str
+) -> None:
+    first, again = ("owner", "phone") if limited == "the one who asks again" else ("phone", "owner")
+    policy_path.write_text(f'{policy_path.read_text()}[callers.phone]\nallow = ["git.read"]\n')
+    for task_id, run in (("no", "echo hi"), ("yes", None)):
+        data = {"task_id": task_id, "action_type": "shell", "params": {"command": run}}
+        if run is None:
+            data |= {"action_type": "git", "params": {"command": ["git", "status"]}}
+        payload = {"type": "task_command", "data": data}
+        hand_in(inbox, webhook("task_command", payload, caller=again, first_caller=first))
+    assert (status("no"), status("yes")) == (("failed", 1), ("pending", 1))
+    refused = models.get("no")
+    assert refused is not None
+    assert "phone may not ask for shell.full" in str(refused.error)
+    assert refused.caller == first, "who asked for it is who asked first"
+
+
 def test_a_stop_that_was_asked_for_one_attempt_does_not_stop_the_next(inbox: Inbox, add: Add) -> None:
     add("t1")
     first = moves.claim("t1", "me", NOW)
