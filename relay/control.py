@@ -16,7 +16,7 @@ from relay.openapi import TaskIdInPath
 from relay.protocol import CANCEL, DEFAULT_TTL_S, MAX_TTL_S, RETRY
 from relay.store import NewDelivery, get_task, not_sent
 from relay.tables import Delivery, Task
-from relay.tasks import TaskView, answer, asked_wait, unknown_task, wait_until_final
+from relay.tasks import TaskView, answer, asked_id, asked_wait, unknown_task, wait_until_final
 
 
 def routes(relay: Relay) -> APIRouter:
@@ -29,7 +29,7 @@ def routes(relay: Relay) -> APIRouter:
             200: {"model": TaskView},
             **openapi.problems(Code.NOT_FOUND, Code.CONFLICT),
         },
-        "openapi_extra": {"parameters": [openapi.WAIT]},
+        "openapi_extra": {"parameters": [openapi.WAIT, openapi.IDEMPOTENCY_KEY]},
     }
 
     @router.post("/tasks/{task_id}/cancel", **described)
@@ -61,7 +61,7 @@ async def give_order(
 
 async def _order(relay: Relay, request: Request, task_id: str, order: str) -> Response:
     caller, wait = relay.doors.caller(request), asked_wait(request)
-    await give_order(relay, task_id, order, caller)
+    await give_order(relay, task_id, order, caller, asked_id(request))
     return answer(relay, await wait_until_final(relay, task_id, wait or 0))
 
 
@@ -83,9 +83,12 @@ def _apply(
     expires = relay.steady() + (MAX_TTL_S if order == CANCEL else DEFAULT_TTL_S)
     delivery = NewDelivery(delivery_id or uuid.uuid4().hex, order, payload, digest, caller, now, expires)
     try:
-        return orders.cancel(task, delivery) if order == CANCEL else orders.retry(task, delivery)
+        task = orders.cancel(task, delivery) if order == CANCEL else orders.retry(task, delivery)
     except orders.TooLate as problem:
         raise Problem(Code.CONFLICT, str(problem)) from None
+    if delivery_id:
+        orders.remember(delivery, task)
+    return task
 
 
 def _is_repeated(task_id: str, order: str, delivery_id: str) -> bool:

@@ -7,7 +7,8 @@ from relay.speech import spoken
 from relay.store import NewDelivery, add
 from relay.tables import Delivery, Task
 
-_OF_TASK = f"task_id = ? AND event != '{CANCEL}'"
+_REMEMBERED = "remembered"
+_OF_TASK = f"task_id = ? AND event != '{CANCEL}' AND state != '{_REMEMBERED}'"
 
 
 class TooLate(Exception):
@@ -62,3 +63,10 @@ def retry(task: Task, order: NewDelivery) -> Task:
     task.reason = task.error = task.summary = task.returncode = task.started_at = task.completed_at = None
     task.rewrite()
     return task
+
+
+def remember(order: NewDelivery, task: Task) -> None:
+    """Keep the id of an *order* that was carried out here, without a delivery of its own: the same again
+    must change nothing."""
+    row = {"machine": task.machine, "task_id": task.task_id, "size": 0, "state": _REMEMBERED, **vars(order)}
+    Delivery.put(row, unless="delivery_id, machine")

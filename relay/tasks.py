@@ -25,6 +25,7 @@ MAX_WAIT_S = 45.0
 POLL_S = 10
 """What `Retry-After` and `next_step` advise."""
 
+_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _WAIT = TypeAdapter(Annotated[float, Field(ge=0, le=MAX_WAIT_S, allow_inf_nan=False)])
 
 Waiting = Literal["offline", "no_worker", "busy", "approval", "queued"]
@@ -193,6 +194,17 @@ def asked_wait(request: Request) -> float | None:
             raise Problem(Code.MALFORMED, detail, field="wait") from None
     found = re.search(r"(?:^|[,;\s])wait\s*=\s*(\d{1,6})", request.headers.get("prefer", ""))
     return min(float(found[1]), MAX_WAIT_S) if found else None
+
+
+def asked_id(request: Request) -> str | None:
+    """The id under which the caller wants this request to count once, or None. Raises Problem 422."""
+    for name in ("webhook-id", "x-github-delivery", "idempotency-key"):
+        # Also an empty one is refused: whoever sends it believes to be safe from repetition.
+        if (value := request.headers.get(name)) is not None:
+            if not _ID.fullmatch(value):
+                raise Problem(Code.MALFORMED, f"{name} must be 1 to 128 visible ASCII characters", field=name)
+            return value
+    return None
 
 
 def routes(relay: Relay) -> APIRouter:

@@ -20,7 +20,7 @@ from relay.mistakes import explain
 from relay.names import NAME
 from relay.protocol import CANCEL, COMMAND, MAX_TTL_S, RETRY, Command
 from relay.tables import Task
-from relay.tasks import TaskView, answer, asked_wait, json_response, wait_until_final
+from relay.tasks import TaskView, answer, asked_id, asked_wait, json_response, wait_until_final
 
 PATH = "/webhook"
 SYNC_WAIT_S = 25.0
@@ -28,7 +28,6 @@ RESERVED = {CANCEL: "/tasks/{id}/cancel", RETRY: "/tasks/{id}/retry"}
 _ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _EVENT = re.compile(r"^[\w.:-]{1,100}$")
 _SORTED = json.JSONEncoder(sort_keys=True)
-_DELIVERY_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class Receipt(BaseModel):
@@ -110,18 +109,8 @@ async def _admit(relay: Relay, request: Request) -> Post:
         raise Problem(Code.MALFORMED, "type must be a word of at most 100 characters", field="type")
     if event in RESERVED:
         raise Problem(Code.MALFORMED, f"{event} is not for webhooks; POST to {RESERVED[event]}", field="type")
-    return Post(caller, event, payload, _delivery_id(request))
-
-
-def _delivery_id(request: Request) -> str:
-    for name in ("webhook-id", "x-github-delivery", "idempotency-key"):
-        # Also an empty one is refused: whoever sends it believes to be safe from repetition.
-        if (value := request.headers.get(name)) is not None:
-            if not _DELIVERY_ID.fullmatch(value):
-                raise Problem(Code.MALFORMED, f"{name} must be 1 to 128 visible ASCII characters", field=name)
-            return value
     # An id opens nothing without a key, and asking the system for randomness takes a tenth of a request.
-    return f"{random.getrandbits(128):032x}"
+    return Post(caller, event, payload, asked_id(request) or f"{random.getrandbits(128):032x}")
 
 
 def read_command(payload: dict[str, Any]) -> Command:
@@ -151,7 +140,7 @@ def _new_task_id(action_type: object) -> str:
     """Short enough to be read, rare enough not to repeat: `git-k7m2x9qp`."""
     # An odd action type is refused by its own name; an id made of it must not be what is complained of.
     word = action_type if isinstance(action_type, str) and re.fullmatch(NAME, action_type) else "task"
-    return f"{word}-{''.join(random.choices(_ID_ALPHABET, k=8))}"  # noqa: S311 - see _delivery_id
+    return f"{word}-{''.join(random.choices(_ID_ALPHABET, k=8))}"  # noqa: S311 - see _admit
 
 
 async def accept_command(relay: Relay, post: Post, command: Command) -> tuple[Task, bool]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from relay.protocol import CANCEL, COMMAND, RETRY, Webhook
@@ -198,6 +199,39 @@ def test_who_asked_first_is_told_only_when_it_is_somebody_else(tmp_path: Path) -
         relay.order("t", "retry", headers={"X-API-Key": other})
         frame = taken(machine)
         assert (frame["event"], frame["caller"], "first_caller" in frame) == (RETRY, "guest", False)
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_run_again_under_the_same_key_makes_one_attempt(relay: Served, *, reached: bool) -> None:
+    def again(key: str) -> httpx.Response:
+        return relay.order("t", "retry", headers={"Idempotency-Key": key})
+
+    relay.command(task_id="t")
+    if reached:
+        relay.report("t", status="failed", reason="error")
+    else:
+        relay.order("t", "cancel")
+    first = again("k-1")
+    assert again("k-1").json() == first.json(), "the answer may have been lost"
+    attempt = first.json()["attempt"]
+    relay.report("t", rev=9, attempt=attempt, status="failed", reason="error")
+    answer = again("k-1")
+    assert (answer.status_code, answer.json()["status"], answer.json()["attempt"]) == (200, "failed", attempt)
+    answer = again("k-2")
+    assert (answer.status_code, answer.json()["attempt"]) == (202, attempt + 1)
+    with relay.machine() as machine:
+        sent = [COMMAND, RETRY, RETRY] if reached else [COMMAND, RETRY]
+        assert [machine.webhook()["event"] for _ in sent] == sent
+        assert machine.is_silent()
+    assert relay.order("t", "cancel", headers={"Idempotency-Key": "k-1"}).status_code == 409
+    assert relay.order("t", "cancel", headers={"Idempotency-Key": ""}).status_code == 422
+
+
+def test_a_cancel_under_the_same_key_is_answered_as_before(relay: Served) -> None:
+    relay.command(task_id="t")
+    answers = [relay.order("t", "cancel", headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    assert [one.status_code for one in answers] == [200, 200]
+    assert {one.json()["status"] for one in answers} == {"cancelled"}
 
 
 def test_a_command_that_was_posted_again_after_it_failed_is_the_failed_task(relay: Served) -> None:
