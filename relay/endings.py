@@ -22,8 +22,8 @@ LATE = "The machine did not take it in time; say it again if it is still wanted"
 
 def refuse(machine: str, delivery_id: str, error: str, now: float) -> list[str]:
     """The machine will never take this delivery. Returns the ids of tasks that ended by it."""
-    # Also a running task: a machine that refuses to stop it, because it knows no such task, has lost it.
-    of = (Status.PENDING, Status.RUNNING)
+    # Whatever has not ended: a machine that refuses to stop a task, as it knows no such task, has lost it.
+    of = [status for status in Status if not status.is_final]
     which = "machine = ? AND delivery_id = ?"
     return _drop(which, machine, delivery_id, reason=Reason.REJECTED, error=error, now=now, of=of)
 

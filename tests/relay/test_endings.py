@@ -71,16 +71,18 @@ def verdict(task_id: str) -> tuple[str, str | None]:
 
 
 def test_a_refusal_ends_a_task_that_waits_and_one_that_the_machine_has_lost() -> None:
-    for task_id in ("waits", "runs", "done"):
+    for task_id in ("waits", "runs", "asks", "done"):
         command(task_id)
     report("runs", "running", 1)
+    report("asks", "awaiting_approval", 1)
     report("done", "completed", 1)
     assert endings.refuse("laptop", "of-waits", "no", 5.0) == ["waits"]
     assert endings.refuse("laptop", "of-waits", "no", 5.0) == []
     assert endings.refuse("tower", "of-runs", "no", 5.0) == []
     assert endings.refuse("laptop", "of-runs", "There is no task 'runs'", 6.0) == ["runs"]
+    assert endings.refuse("laptop", "of-asks", "There is no task 'asks'", 6.0) == ["asks"]
     assert endings.refuse("laptop", "of-done", "no", 5.0) == []
-    assert verdict("waits") == verdict("runs") == (Status.FAILED, Reason.REJECTED)
+    assert verdict("waits") == verdict("runs") == verdict("asks") == (Status.FAILED, Reason.REJECTED)
     assert found("runs").completed_at == 6.0
     assert verdict("done") == (Status.COMPLETED, None)
 
