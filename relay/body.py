@@ -15,6 +15,7 @@ from relay.strict_json import BadJSON, parse_json
 
 SIGN_IN_BYTES = 65_536
 """Of one request of a sign-in. Strangers send them, and of one that was begun some is kept for minutes."""
+_SHOWN_DIGITS = 20
 BODY_S = 15.0
 """A body that takes longer comes from a broken or a hostile client."""
 
@@ -62,8 +63,8 @@ def parse(body: bytes) -> dict[str, Any]:
 
 async def _collect(request: Request, most: int) -> bytes:
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > most:
-        raise _too_large(declared, most)
+    if declared.isdecimal() and _is_more(declared, most):
+        raise _too_large(declared.lstrip("0")[:_SHOWN_DIGITS], most)
     body, more = bytearray(), True
     while more:
         message = await request.receive()
@@ -74,6 +75,12 @@ async def _collect(request: Request, most: int) -> bytes:
             raise _too_large(f"more than {most}", most)
         more = message.get("more_body", False)
     return bytes(body)
+
+
+def _is_more(digits: str, most: int) -> bool:
+    """Whether this number is more than *most*. Python refuses to read thousands of digits."""
+    digits = digits.lstrip("0")
+    return len(digits) > _SHOWN_DIGITS or int(digits or "0") > most
 
 
 def _too_large(seen: str, most: int) -> Problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -111,11 +111,13 @@ async def _take(relay: Relay, machine: str, report: Report) -> None:
 def _read_report(raw: dict[str, Any]) -> Report:
     try:
         report = Report.model_validate(raw)
-        # A time off the end of the UTC calendar would break every answer that shows it.
-        _ = [at.astimezone(UTC) for at in (report.started_at, report.completed_at) if at]
+        # A time off the end of the UTC calendar would break every answer that shows it; kept as a number,
+        # also the last microseconds before that end are behind it.
+        for at in filter(None, (report.started_at, report.completed_at)):
+            datetime.fromtimestamp(at.timestamp(), UTC)
     except ValidationError as problem:
         raise Problem(Code.MALFORMED, f"The report is not valid: {explain(problem)}") from None
-    except OverflowError:
+    except (OverflowError, ValueError):
         raise Problem(Code.MALFORMED, "The report holds a time outside the years 1 to 9999") from None
     return report
 

@@ -154,6 +154,23 @@ def test_a_body_that_comes_after_its_refusal_leaves_a_connection_that_can_be_use
         answers.read()  # until it has been idle for too long
 
 
+@pytest.mark.parametrize(
+    ("path", "digits", "status"),
+    [
+        ("/webhook", "0" * 5_000 + "2", 422), ("/webhook", "1" * 18, 413),
+        ("/mcp", "0" * 5_000 + "2", 400), ("/mcp", "1" * 18, 413),
+    ],
+)  # fmt: skip
+def test_the_length_of_a_body_may_be_written_at_any_length(
+    shared: Served, path: str, digits: str, status: int
+) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {API_KEY}\r\n"
+    kind = "Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n"
+    request = f"{head}{kind}Content-Length: {digits}\r\n\r\n[]".encode()
+    with half_open(shared, request) as client, client.makefile("rb") as answers:
+        assert answers.readline().split()[1] == b"%d" % status
+
+
 def test_a_session_is_not_taken_for_headers_that_do_not_come(
     shared: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -141,7 +141,8 @@ def test_a_machine_cannot_report_about_another_machines_task(two_machines: Serve
     [
         {"rev": 0}, {"rev": 2**63}, {"attempt": 0}, {"status": "done"}, {"output": "x" * 20_001}, {"more": 1},
         {"output": "a\x00b"}, {"task_id": "another"}, {"completed_at": "yesterday"},
-        {"completed_at": "9999-12-31T23:59:59-12:00"}, {"started_at": "0001-01-01T00:00:00+14:00"},
+        {"completed_at": "9999-12-31T23:59:59-12:00"}, {"completed_at": "9999-12-31T23:59:59.999999Z"},
+        {"started_at": "0001-01-01T00:00:00+14:00"},
     ],
 )  # fmt: skip
 def test_a_report_that_is_not_right_changes_nothing_and_breaks_nothing(
@@ -151,6 +152,7 @@ def test_a_report_that_is_not_right_changes_nothing_and_breaks_nothing(
     answer = shared.report("solid", **wrong)
     assert (answer.status_code, answer.json()["code"]) == (422, "malformed")
     assert shared.task("solid")["status"] == "pending"
+    assert shared.http.get("/tasks").status_code == 200
 
 
 def bundle(relay: Served, *reports: Any, key: str = MACHINE_KEY) -> httpx.Response:
