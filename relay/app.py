@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,6 +21,7 @@ from relay import (
     apps,
     channel,
     control,
+    endings,
     errors,
     instructions,
     machines,
@@ -40,6 +42,8 @@ from relay.settings import Settings
 from relay.sweep import sweep
 from relay.version import VERSION
 from relay.writer import Unavailable, Writer
+
+log = logging.getLogger(__name__)
 
 
 class Health(BaseModel):
@@ -126,6 +130,8 @@ def _living(relay: Relay, door: Door) -> Callable[[FastAPI], AbstractAsyncContex
         relay.writer.start()
         for name, machine in (await relay.writer.run(store.last_seen)).items():
             relay.hub.recall(name, max(0.0, relay.now() - machine.seen_at))
+        for task_id in await relay.writer.run(endings.abandon, relay.doors.machines.names(), relay.now()):
+            log.warning("Task %s ended: its machine has no key here any more.", task_id)
         relay.doors.tokens.keep(await relay.writer.run(apps.grants, relay.now()))
         relay.hub.announced |= await relay.writer.run(store.announced)
         sweeper = asyncio.create_task(sweep(relay))

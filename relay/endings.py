@@ -17,6 +17,10 @@ FORGET_BATCH = 500
 
 TIRED = f"The machine did not answer it in {MAX_SENDS} sessions in which it was well; look at its listener"
 TOO_LARGE = "It is larger than the machine's listener takes; send less"
+GONE = (
+    "Its machine has no key at this relay any more, so nobody tells how it ended; "
+    "was it renamed? Look at MACHINE_KEY"
+)
 LATE = "The machine did not take it in time; say it again if it is still wanted"
 
 
@@ -48,6 +52,19 @@ def expire(steady: float, now: float) -> list[str]:
     What has been sent gets another minute: its machine may have it already, and knows best."""
     late = "(sends = 0 AND expires_at <= ? OR expires_at <= ?)"
     return _drop(late, steady, steady - SENT_GRACE_S, reason=Reason.EXPIRED, error=LATE, now=now)
+
+
+def abandon(machines: Collection[str], now: float) -> list[str]:
+    """End what was for machines that are none of these, which have a key. Returns the ids of tasks that
+    ended by it. Should the machine get its key back and report, its word counts."""
+    strange = f"machine NOT IN ({marks(machines)})"
+    Delivery.change("state = 'dropped'", f"state = 'waiting' AND {strange}", *machines)
+    of = [status for status in Status if not status.is_final]
+    found = Task.pick("task_id", f"{strange} AND status IN ({marks(of)})", *machines, *of)
+    # Not that it never arrived: it may have, and may even run.
+    summary = spoken(Status.FAILED, reason=Reason.ERROR, error=GONE)
+    verdict = (Status.FAILED, Reason.UNDELIVERABLE, GONE, summary, now)
+    return [task_id for (task_id,) in found if _fail(task_id, verdict, of)]
 
 
 def _drop(

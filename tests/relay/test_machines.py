@@ -138,3 +138,24 @@ def test_a_machine_without_its_worker_does_not_promise_to_start_anything(relay: 
         machine.say(type="heartbeat", busy=1, worker=True)
         machine.hear()
         assert relay.task("t")["summary"] == "It is still running."
+
+
+def test_what_a_machine_had_to_do_ends_when_it_has_no_key_any_more(tmp_path: Path) -> None:
+    with serve(tmp_path, MACHINE_KEY=f"laptop={MACHINE_KEY},tower={SECOND_KEY}") as relay:
+        for task_id in ("waits", "runs", "asks", "done"):
+            relay.command(task_id=task_id, machine="laptop")
+        relay.command(task_id="stays", machine="tower")
+        for task_id, status in (("runs", "running"), ("asks", "awaiting_approval"), ("done", "completed")):
+            relay.report(task_id, status=status)
+    with serve(tmp_path, MACHINE_KEY=f"desk={MACHINE_KEY},tower={SECOND_KEY}") as relay:
+        for task_id in ("waits", "runs", "asks"):
+            task = relay.task(task_id)
+            assert (task["status"], task["reason"]) == ("failed", "undeliverable")
+            assert "MACHINE_KEY" in task["error"]
+            assert "no key" in task["summary"]
+            assert task["completed_at"] is not None
+        assert (relay.task("done")["status"], relay.task("stays")["status"]) == ("completed", "pending")
+        assert relay.state("waits") == [("task_command", "dropped", 0)]
+    with serve(tmp_path, MACHINE_KEY=f"laptop={MACHINE_KEY}") as relay:
+        relay.report("runs", rev=2)
+        assert relay.task("runs")["status"] == "completed", "it came back, and its word counts"
