@@ -20,12 +20,28 @@ from relay.tokens import Grant
 
 MAX_STRANGERS = 100
 """Registered apps that nobody has let in yet; anybody may register one."""
+YOUNG_S = 900.0
+"""So long an app that was registered may count on being known: its owner looks for the key."""
 STRANGER_S = 86_400.0
 ACCESS, REFRESH = "access", "refresh"
 
 
+class Crowded(Exception):
+    """Too many apps were registered lately; `seconds` says when the next may be."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"Too many apps were registered lately; wait {seconds:.0f} seconds")
+        self.seconds = seconds
+
+
 def register(client_id: str, name: str, info: str, now: float) -> None:
-    """Remember an app that wants to come in. The oldest that was never let in makes room."""
+    """Remember an app that wants to come in. The oldest that was never let in makes room, but none that
+    is younger than YOUNG_S. Raises Crowded."""
+    young = App.pick(
+        "registered_at", "caller IS NULL AND registered_at > ? ORDER BY registered_at", now - YOUNG_S
+    )
+    if len(young) >= MAX_STRANGERS:
+        raise Crowded(young[0][0] + YOUNG_S - now)
     App.insert(client_id=client_id, name=name, info=info, registered_at=now).execute()
     App.delete().where(App.caller.is_null(), App.registered_at < now - STRANGER_S).execute()
     oldest = "caller IS NULL ORDER BY registered_at DESC, rowid DESC LIMIT -1 OFFSET ?"

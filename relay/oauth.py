@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 
 from mcp.server.auth.handlers.authorize import AuthorizationHandler
@@ -26,6 +27,7 @@ from starlette.responses import JSONResponse, Response
 
 from relay import apps, redirects
 from relay.discovery import SCOPES, WITH_SECRET, resource
+from relay.errors import Code, Problem
 from relay.hub import Relay
 from relay.signins import SignIn, SignIns
 from relay.tables import Token
@@ -107,7 +109,10 @@ class Desk(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, Acc
         if len(info) > MAX_INFO_CHARS:
             raise RegistrationError("invalid_client_metadata", f"more than {MAX_INFO_CHARS} characters")
         name, now = redirects.called(client_info.client_name), self._relay.now()
-        await self._relay.writer.run(apps.register, client_info.client_id, name, info, now)
+        try:
+            await self._relay.writer.run(apps.register, client_info.client_id, name, info, now)
+        except apps.Crowded as full:
+            raise Problem(Code.TOO_MANY, str(full), retry_after=math.ceil(full.seconds)) from None
 
     async def authorize(self, client: OAuthClientInformationFull, params: AuthorizationParams) -> str:
         """Where to ask the owner."""

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from relay import body
+from relay import apps, body
 from relay.consent import Consent
 from relay.discovery import METADATA_PATHS, RESOURCE_PATHS, metadata, resource_metadata
 from relay.errors import Code, Problem
@@ -47,7 +47,7 @@ class _Signing:
         return [
             *(Route(path, _document(document), methods=["GET"]) for path, document in documents),
             Route("/register", self._limited(self._at_desk("register")), methods=["POST"]),
-            Route("/authorize", self._limited(self._at_desk("authorize_app")), methods=["GET", "POST"]),
+            Route("/authorize", self._ask, methods=["GET", "POST"]),
             Route("/token", self._at_desk("token"), methods=["POST"]),
             Route("/revoke", self._at_desk("revoke"), methods=["POST"]),
             Route("/consent", consent.show, methods=["GET"]),
@@ -55,6 +55,15 @@ class _Signing:
             # counted, and those who knock too often must not keep the owner from answering.
             Route("/consent", consent.answer, methods=["POST"]),
         ]
+
+    async def _ask(self, request: Request) -> Response:
+        answer = self._at_desk("authorize_app")
+        # Behind a proxy all have one address: strangers who knock too often must not keep the owner from
+        # an app that is registered. A registered app makes room with its own sign-ins only.
+        client_id = request.query_params.get("client_id", "")
+        if await self._relay.writer.run(apps.find, client_id):
+            return await answer(request)
+        return await self._limited(answer)(request)
 
     def _at_desk(self, what: str) -> Answer:
         async def answer(request: Request) -> Response:

@@ -5,6 +5,7 @@ In memory only: one takes minutes, and a restart of the relay costs no more than
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -50,9 +51,11 @@ class SignIns:
         sign_in.expires_at = self._now() + ANSWER_S
         number = secrets.token_urlsafe(32)
         self._pending = self._fresh(self._pending)
-        # Anybody may begin one; the oldest makes room.
+        # Anybody may begin one; the oldest of the app that has most makes room, so that no other app loses
+        # its own by that.
         while len(self._pending) >= MAX_PENDING:
-            del self._pending[next(iter(self._pending))]
+            ((most, _),) = Counter(one.client_id for one in self._pending.values()).most_common(1)
+            del self._pending[next(key for key, one in self._pending.items() if one.client_id == most)]
         self._pending[number] = sign_in
         return number
 

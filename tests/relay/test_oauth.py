@@ -472,20 +472,52 @@ def test_who_is_shut_out_stays_out_also_while_it_renews_its_tokens(relay: Served
 
 def test_apps_that_nobody_lets_in_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apps, "MAX_STRANGERS", 3)
-    monkeypatch.setattr(signins, "MAX_PENDING", 3)
-    with serve(tmp_path) as relay:
+    clocks = Clocks()
+    with serve(tmp_path, clocks=clocks) as relay:
         inside = App(relay)
         inside.sign_in()
         strangers = [App(relay) for _ in range(5)]
         for one in strangers:
             one.register()
+            clocks.pass_by(apps.YOUNG_S / 2)
         assert relay.rows("SELECT count(*) FROM apps") == [(4,)]
         assert [one.authorize().status_code for one in strangers] == [400, 400, 302, 302, 302]
-        numbers = [strangers[-1].number() for _ in range(4)]
-        answers = [strangers[-1].answer(number).status_code for number in numbers]
-        assert answers == [404, 303, 303, 303]
         for one in (inside, *strangers):
             one.http.close()
+
+
+def test_strangers_push_no_app_out_whose_owner_may_be_looking_for_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apps, "MAX_STRANGERS", 3)
+    clocks = Clocks()
+    with serve(tmp_path, clocks=clocks) as relay:
+        own, stranger = App(relay), App(relay)
+        own.register()
+        clocks.pass_by(60)
+        answers = [stranger.register() for _ in range(3)]
+        assert [one.status_code for one in answers] == [201, 201, 429]
+        assert (answers[-1].json()["code"], answers[-1].headers["retry-after"]) == ("too_many", "840")
+        assert own.authorize().status_code == 302
+        clocks.pass_by(840)
+        assert stranger.register().status_code == 201
+        for one in (own, stranger):
+            one.http.close()
+
+
+def test_sign_ins_that_nobody_answers_make_room_with_those_of_their_own_app(
+    shared: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signins, "MAX_PENDING", 3)
+    own, stranger = App(shared), App(shared)
+    for one in (own, stranger):
+        one.register()
+    number = own.number()
+    numbers = [stranger.number() for _ in range(5)]
+    assert [stranger.answer(one).status_code for one in numbers] == [404, 404, 404, 303, 303]
+    assert own.answer(number).status_code == 303
+    for one in (own, stranger):
+        one.http.close()
 
 
 def test_strangers_may_begin_only_so_many_sign_ins(tmp_path: Path) -> None:
@@ -505,6 +537,9 @@ def test_strangers_who_knock_too_often_do_not_keep_the_owner_from_answering(tmp_
         while app.register().status_code != 429:
             pass
         assert app.answer(number).status_code == 303
+        assert [app.authorize().status_code for _ in range(7)] == [302] * 7
+        unknown = "00000000-0000-0000-0000-000000000000"
+        assert {app.authorize(client_id=unknown).status_code for _ in range(7)} == {429}
         app.http.close()
 
 
