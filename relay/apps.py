@@ -151,8 +151,10 @@ def routes(relay: Relay) -> APIRouter:
     async def shut_out(request: Request, caller: str) -> Response:
         """Shut out every app that is known by this name, at once. Takes the owner's key."""
         relay.doors.owner(request)
+        # First what has led to no token yet, so that none comes of it in between.
+        was_coming = relay.doors.sign_ins.end_caller(caller)
         ended = await relay.writer.run(end_caller, caller)
-        if not ended:
+        if not ended and not was_coming:
             raise Problem(Code.NOT_FOUND, f"No app {caller[:60]!r} is let in; GET /apps lists those that are")
         relay.doors.tokens.drop(ended)
         return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from relay.errors import Code, Problem
 from relay.limits import Buckets
 from relay.settings import GITHUB, Settings
+from relay.signins import SignIns
 from relay.tokens import Tokens
 
 FAILURES_PER_MINUTE = 20
@@ -62,6 +63,7 @@ class Doors:
         self.callers = Keyring(settings.callers())
         self.machines = Keyring(settings.machines())
         self.tokens = Tokens(now)
+        self.sign_ins = SignIns(now)
         self._owner = Keyring(dict([next(iter(settings.callers().items()))]))
         self._signers = {name: Webhook(secret) for secret, name in settings.signers().items()}
         self._github_secret = secret.get_secret_value().encode() if secret else None

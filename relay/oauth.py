@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import uuid
+import re
 
 from mcp.server.auth.handlers.authorize import AuthorizationHandler
 from mcp.server.auth.handlers.register import RegistrationHandler
@@ -40,6 +40,7 @@ REFRESH_S = 90 * DAY_S
 REUSE_S = 30.0
 """So long a spent refresh token still works: the answer to it may have been lost on the way."""
 MAX_INFO_CHARS = 10_000
+_CHALLENGE = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636, 4.2
 
 
 class Client(OAuthClientInformationFull):
@@ -119,6 +120,10 @@ class Desk(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, Acc
         own = self._relay.settings.address
         if (params.resource or own).rstrip("/") not in {own, resource(own)}:
             raise AuthorizeError("invalid_target", f"This relay gives tokens for {resource(own)} only")
+        if not _CHALLENGE.fullmatch(params.code_challenge):
+            raise AuthorizeError(
+                "invalid_request", "code_challenge must be 43 to 128 letters, digits and -._~"
+            )
         uri = str(params.redirect_uri)
         number = self._sign_ins.begin(
             SignIn(
@@ -138,6 +143,11 @@ class Desk(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, Acc
         self, client: OAuthClientInformationFull, authorization_code: str
     ) -> AuthorizationCode | None:
         """What the code stands for; it is used up by being asked about."""
+        if used := self._sign_ins.used(authorization_code):
+            # Somebody else has it: what came of it ends as well (RFC 6749, 4.1.2).
+            used.is_over = True
+            await self._end(used.family)
+            return None
         found = self._sign_ins.take(authorization_code, client.client_id)
         if found is None:
             return None
@@ -157,11 +167,17 @@ class Desk(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken, Acc
         self, client: OAuthClientInformationFull, authorization_code: AuthorizationCode
     ) -> OAuthToken:
         """The first tokens of a sign-in."""
-        caller = str(authorization_code.subject)
-        await self._relay.writer.run(apps.let_in, client.client_id, caller, self._relay.now())
-        told, rows = self._fresh(client.client_id, caller, uuid.uuid4().hex)
-        await self._relay.writer.run(apps.keep, rows)
-        return self._handed_out(told, rows)
+        sign_in = self._sign_ins.used(authorization_code.code)
+        if sign_in is not None:
+            caller, family = sign_in.caller, sign_in.family
+            await self._relay.writer.run(apps.let_in, client.client_id, caller, self._relay.now())
+            told, rows = self._fresh(client.client_id, caller, family)
+            await self._relay.writer.run(apps.keep, rows)
+            # Asked when they are on disk: whoever ends it meanwhile finds them there, or is found here.
+            if not sign_in.is_over:
+                return self._handed_out(told, rows)
+            await self._end(family)
+        raise TokenError("invalid_grant", "The sign-in has just ended")
 
     async def load_refresh_token(
         self, client: OAuthClientInformationFull, refresh_token: str

@@ -18,7 +18,6 @@ from relay.discovery import METADATA_PATHS, RESOURCE_PATHS, metadata, resource_m
 from relay.errors import Code, Problem
 from relay.hub import Relay
 from relay.limits import Buckets
-from relay.signins import SignIns
 
 STRANGERS_PER_MINUTE = 60
 """Requests from one address that come without any key: registering and asking."""
@@ -34,7 +33,7 @@ def routes(relay: Relay) -> list[Route]:
 class _Signing:
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
-        self._sign_ins = SignIns(relay.now)
+        self._sign_ins = relay.doors.sign_ins
         self._rate = Buckets(STRANGERS_PER_MINUTE, relay.hub.clock)
         self._desk: Any = None  # Any: `oauth.Desk`, not imported here
         self._loading = asyncio.Lock()

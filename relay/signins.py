@@ -5,6 +5,7 @@ In memory only: one takes minutes, and a restart of the relay costs no more than
 from __future__ import annotations
 
 import secrets
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,6 +35,10 @@ class SignIn:
     """How the app will be known."""
     expires_at: float = 0.0
     tries: int = field(default=0)
+    family: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Of the tokens that come of it."""
+    is_over: bool = False
+    """Whether nothing may come of it any more, though its code was good."""
 
 
 class SignIns:
@@ -44,6 +49,7 @@ class SignIns:
         self._now = now
         self._pending: dict[str, SignIn] = {}
         self._codes: dict[str, SignIn] = {}
+        self._used: dict[str, SignIn] = {}
 
     def begin(self, sign_in: SignIn) -> str:
         """Keep it until the owner has answered. Returns the id of ours under which that happens; the
@@ -85,8 +91,24 @@ class SignIns:
     def take(self, code: str, client_id: str) -> SignIn | None:
         """What *code* stands for. Whoever shows it, it is used up; another app gets nothing for it."""
         found = self._codes.pop(digest(code), None)
-        is_good = found and found.client_id == client_id and found.expires_at > self._now()
+        if found is None:
+            return None
+        is_good = found.client_id == client_id and found.expires_at > self._now()
+        found.expires_at = self._now() + MINUTES_S
+        self._used = {**self._fresh(self._used), digest(code): found}
         return found if is_good else None
+
+    def used(self, code: str) -> SignIn | None:
+        """The sign-in whose *code* was shown before; None when there is none, or long ago."""
+        return self._used.get(digest(code))
+
+    def end_caller(self, caller: str) -> bool:
+        """Nothing comes any more of what was approved for *caller*. Returns whether there was something."""
+        waiting = {one: its for one, its in self._fresh(self._codes).items() if its.caller == caller}
+        self._codes = {one: its for one, its in self._codes.items() if one not in waiting}
+        for its in (*waiting.values(), *(one for one in self._used.values() if one.caller == caller)):
+            its.is_over = True
+        return bool(waiting)
 
     def _fresh(self, all_: dict[str, SignIn]) -> dict[str, SignIn]:
         return {one: its for one, its in all_.items() if its.expires_at > self._now()}

@@ -276,6 +276,9 @@ def test_two_apps_with_the_same_state_do_not_get_in_each_others_way(app: App) ->
     ("change", "error"),
     [
         ({"code_challenge": None}, "invalid_request"),
+        ({"code_challenge": "a" * 42}, "invalid_request"),
+        ({"code_challenge": "a" * 129}, "invalid_request"),
+        ({"code_challenge": "a" * 42 + "="}, "invalid_request"),
         ({"code_challenge_method": "plain"}, "invalid_request"),
         ({"response_type": "token"}, "unsupported_response_type"),
         ({"resource": "https://other.example/mcp"}, "invalid_target"),
@@ -313,6 +316,15 @@ def test_a_code_is_good_once_for_its_app_and_its_verifier(app: App) -> None:
     assert app.token(code="made-up").json()["error"] == "invalid_grant"
     assert app.token(code=app.code(code_challenge=challenge("y" * 50))).status_code == 400
     other.http.close()
+
+
+def test_a_code_that_comes_again_ends_what_came_of_it(app: App) -> None:
+    code = app.code()
+    tokens = app.token(code=code).json()
+    assert app.asks(tokens["access_token"]) == 200
+    assert app.token(code=code).json()["error"] == "invalid_grant"
+    assert app.asks(tokens["access_token"]) == 401
+    assert app.refresh(tokens["refresh_token"]).status_code == 400
 
 
 def test_an_app_that_is_not_known_any_more_is_told_to_register_again(app: App) -> None:
@@ -444,6 +456,36 @@ def test_the_owner_sees_who_was_let_in_and_shuts_them_out(tmp_path: Path) -> Non
         assert relay.http.get("/apps").json() == {"apps": []}
         assert relay.http.delete("/apps/claude").status_code == 404
         app.http.close()
+
+
+def test_who_is_shut_out_gets_nothing_for_a_code_either(app: App) -> None:
+    code = app.code()
+    assert app.relay.http.delete("/apps/claude").status_code == 204
+    assert app.token(code=code).json()["error"] == "invalid_grant"
+    assert app.relay.http.delete("/apps/claude").status_code == 404
+    assert app.asks(app.sign_in()["access_token"]) == 200, "the owner may let it in again"
+
+
+def test_who_is_shut_out_at_the_moment_in_which_it_gets_its_tokens_stays_out(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, end_caller = apps.let_in, signins.SignIns.end_caller
+    is_asked = threading.Event()
+
+    def let_in(*facts: Any) -> None:
+        # On the writer's thread: the order to shut it out comes, and waits for this.
+        app.relay.later(lambda: app.relay.http.delete("/apps/claude"))
+        assert is_asked.wait(10)
+        really(*facts)
+
+    def ended(self: signins.SignIns, caller: str) -> bool:
+        is_asked.set()
+        return end_caller(self, caller)
+
+    monkeypatch.setattr(signins.SignIns, "end_caller", ended)
+    monkeypatch.setattr(apps, "let_in", let_in)
+    assert app.token(code=app.code()).json()["error"] == "invalid_grant"
+    assert app.relay.rows("SELECT * FROM tokens") == []
 
 
 def test_who_is_shut_out_stays_out_also_while_it_renews_its_tokens(relay: Served) -> None:
