@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ValidationError
 
-from relay import body, openapi, store
+from relay import body, nearly, openapi, store
 from relay.errors import Code, Problem, unknown_machine
 from relay.hub import Relay
 from relay.mistakes import explain
@@ -77,10 +77,11 @@ def endpoint(relay: Relay) -> Callable[[Request], Awaitable[Response]]:
     async def receive(request: Request) -> Response:
         """Accept a command or an event. A 202 or 200 means that it is on disk."""
         post = await _admit(relay, request)
+        # Also of an event, which has nothing to wait for: a slip that is refused here must be there.
+        wait = asked_wait(request)
         if not post.is_command:
             return await _accept_event(relay, post)
         command = read_command(post.payload)
-        wait = asked_wait(request)
         if wait is None:
             wait = SYNC_WAIT_S if command.sync else 0
         return await _answer_command(relay, post, command, wait)
@@ -109,6 +110,9 @@ async def _admit(relay: Relay, request: Request) -> Post:
         raise Problem(Code.MALFORMED, "type must be a word of at most 100 characters", field="type")
     if event in RESERVED:
         raise Problem(Code.MALFORMED, f"{event} is not for webhooks; POST to {RESERVED[event]}", field="type")
+    is_by_key = not by_github and not by_signature
+    if is_by_key and (meant := nearly.refusal(event, payload)):
+        raise Problem(Code.MALFORMED, meant, field="type")
     # An id opens nothing without a key, and asking the system for randomness takes a tenth of a request.
     return Post(caller, event, payload, asked_id(request) or f"{random.getrandbits(128):032x}")
 

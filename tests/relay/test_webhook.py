@@ -56,6 +56,46 @@ def test_documented_payloads_are_accepted_unchanged(shared: Served, data: dict[s
     assert json.loads(payload)["data"]["params"] == data.get("params", {})
 
 
+@pytest.mark.parametrize(
+    ("body", "seen"),
+    [
+        ({"type": "task_comand", "data": {"action_type": "git"}}, "'task_comand'"),
+        ({"type": "Task-Command", "data": {}}, "'Task-Command'"),
+        ({"type": "command", "data": {"action_type": "git"}}, "'command'"),
+        ({"data": {"action_type": "git"}}, "missing"),
+        ({"action_type": "git", "params": {"command": ["git", "status"]}}, "outside of data"),
+        ({"type": "task_command", "action_type": "git", "params": {}}, "outside of data"),
+    ],
+)
+def test_what_was_meant_as_a_command_is_not_kept_as_an_event(
+    shared: Served, body: dict[str, Any], seen: str
+) -> None:
+    before = shared.rows("SELECT count(*) FROM deliveries")
+    answer = shared.post(body)
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "malformed", "type")
+    assert seen in answer.json()["detail"]
+    (right,) = re.findall(r"write (.*)$", answer.json()["detail"])
+    assert shared.rows("SELECT count(*) FROM deliveries") == before
+    assert shared.post(json.loads(right)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"type": "llm_conversation_insight", "data": {"text": "a task_command"}}, {"data": "action_type"},
+        {"type": "task_completed"}, {"type": "command"}, {},
+    ],
+)  # fmt: skip
+def test_what_is_no_command_is_an_event(shared: Served, body: dict[str, Any]) -> None:
+    assert shared.post(body).json()["status"] == "accepted"
+
+
+@pytest.mark.parametrize("wait", ["abc", "99", "-1", "nan"])
+def test_a_wait_that_is_none_is_refused_for_events_too(shared: Served, wait: str) -> None:
+    answer = shared.post({"type": "note"}, params={"wait": wait})
+    assert (answer.status_code, answer.json()["field"]) == (422, "wait")
+
+
 def test_a_made_id_is_short_and_says_what_it_is_about(shared: Served) -> None:
     made = {shared.command("shell").json()["task_id"] for _ in range(20)}
     assert len(made) == 20
