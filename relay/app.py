@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import AwareDatetime, BaseModel
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.routing import Route
 
 from relay import (
@@ -38,6 +39,8 @@ from relay.auth import Doors
 from relay.clock import steady_clock
 from relay.door import PATH, Door
 from relay.hub import Hub, Relay
+from relay.manual import manual
+from relay.page import page
 from relay.settings import Settings
 from relay.sweep import sweep
 from relay.version import VERSION
@@ -79,6 +82,9 @@ def create_app(
         lifespan=_living(relay, door),
         # A redirect would lead to http, where the key travels in the open.
         redirect_slashes=False,
+        # FastAPI's own load scripts from elsewhere, where the owner's key is typed.
+        docs_url=None,
+        redoc_url=None,
         # Nobody is told what comes in here, whatever the environment asks for.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -107,6 +113,10 @@ def _answer_anybody(app: FastAPI, relay: Relay) -> None:
         return Health(
             connected_clients=relay.hub.count_online(), timestamp=datetime.fromtimestamp(relay.now(), UTC)
         )
+
+    @app.get("/docs", include_in_schema=False)
+    async def for_people() -> Response:
+        return page("How to ask", manual(app.openapi()), is_wide=True)
 
     @app.get("/errors", response_class=PlainTextResponse, include_in_schema=False)
     async def error_table() -> str:

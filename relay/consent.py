@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from html import escape
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from relay import body, redirects
 from relay.hub import Relay
+from relay.page import page
 from relay.signins import SignIn, SignIns
 from relay.tokens import new_token
 
-_STYLE = (
-    ":root{color-scheme:light dark}"
-    "body{font:1.05rem/1.5 system-ui,sans-serif;max-width:32rem;margin:2rem auto;padding:0 1rem}"
-    "h1{font-size:1.4rem;line-height:1.25}"
-    "label,input{display:block;width:100%;box-sizing:border-box}"
-    "input{font:inherit;padding:.7rem;margin:.3rem 0 1rem}"
-    "button{font:inherit;padding:.7rem 1.2rem;margin:0 .6rem .6rem 0;min-height:2.75rem}"
-    "[role=alert]{border-left:.3rem solid;padding:.3rem .8rem}"
-)
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _MOST_FIELDS = 8
 OVER = (
     "<h1>This sign-in is over</h1><p>It has been answered, or it has waited too long, or too many wrong "
@@ -108,19 +97,4 @@ def _question(number: str, sign_in: SignIn, left: int | None = None) -> Response
 
 
 def _page(text: str, status: HTTPStatus, form_action: str = "'none'") -> Response:
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action {form_action}; "
-        "base-uri 'none'; frame-ancestors 'none'"
-    )
-    headers = {
-        "Content-Security-Policy": policy,
-        "X-Frame-Options": "DENY",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-store",
-    }
-    head = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Let an app in? · ai-webhook</title>'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}</style>'
-    )
-    return HTMLResponse(f"{head}<main>{text}</main></html>", status, headers)
+    return page("Let an app in?", text, status, form_action)

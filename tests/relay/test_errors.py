@@ -168,3 +168,4 @@ def test_openapi_names_every_endpoint(shared: Served) -> None:
         "/projects": {"get"}, "/apps": {"get"}, "/apps/{caller}": {"delete"},
     }  # fmt: skip
     assert shared.http.get("/docs").status_code == 200
+    assert shared.http.get("/redoc").status_code == 404

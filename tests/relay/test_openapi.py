@@ -1,6 +1,7 @@
 """`/openapi.json` is what the relay does: schemathesis asks every endpoint, well and badly.
 
-What is not in it is not asked: `/docs` and `/errors` are pages for people, and `/ws` is no HTTP."""
+What is not in it is not asked: `/docs`, which shows the same, and `/errors` are for people, and `/ws`
+is no HTTP."""
 
 from __future__ import annotations
 
@@ -100,3 +101,23 @@ def test_the_reasons_of_a_failure_are_told_as_a_closed_list(relay: Served) -> No
     either = schemas["TaskView"]["properties"]["reason"]["anyOf"]
     assert either == [{"$ref": "#/components/schemas/Reason"}, {"type": "null"}]
     assert schemas["Reason"]["enum"] == list(Reason)
+
+
+def test_the_page_for_people_says_the_same_and_loads_nothing(relay: Served) -> None:
+    described = relay.http.get("/openapi.json").json()
+    answer = httpx.get(f"{relay.address}/docs", trust_env=False)
+    assert answer.headers["content-type"].startswith("text/html")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script" not in policy
+    assert not re.search(r"<script|<link|<img|src=|https?:|url\(|@import", answer.text)
+    for path, operations in described["paths"].items():
+        for method in operations:
+            assert f"{method.upper()} {path}</code>" in answer.text
+    anchors = set(re.findall(r"id='([^']+)'", answer.text))
+    assert anchors == set(described["components"]["schemas"])
+    links = set(re.findall(r"href='([^']+)'", answer.text))
+    assert {"#TaskView", "#Command", "#Report"} <= links
+    assert {link[1:] for link in links if link.startswith("#")} <= anchors
+    for link in links:
+        assert link.startswith("#") or relay.http.get(link).status_code == 200
