@@ -148,6 +148,10 @@ class Doors:
         key = presented_key(connection.headers)
         if key is None:
             text = f"No key came; send {kind} as X-API-Key or Authorization: Bearer"
+            if connection.headers.get("authorization", "bearer").partition(" ")[0].lower() != "bearer":
+                text = (
+                    "Authorization came without Bearer; write Bearer before the key, and a blank between them"
+                )
             raise self._refusal(connection, Code.UNKNOWN_KEY, text)
         if name := own(key):
             return name

@@ -52,6 +52,8 @@ def replay(body: bytes, receive: Receive) -> Receive:
 
 def parse(body: bytes) -> dict[str, Any]:
     """The body as a JSON object. Raises Problem 422 that says what is wrong with it."""
+    if not body.strip():
+        raise Problem(Code.MALFORMED, "The body is empty; send one JSON object, see /docs for an example")
     try:
         return parse_json(body)
     except BadJSON as problem:

@@ -23,7 +23,8 @@ from relay.tools import CALLER
 
 PATH = "/mcp"
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
-_PARSE_ERROR = -32700  # of JSON-RPC
+_PARSE_ERROR, _INVALID_REQUEST = -32700, -32600  # of JSON-RPC
+_EXAMPLE = '{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}'
 
 
 class Door:
@@ -52,6 +53,7 @@ class Door:
         try:
             self._check_host(request)
             CALLER.set(self._relay.doors.caller(request))
+            _check_type(request)
             raw = await body.read(request)
         except Problem as problem:
             answer = problem.response()
@@ -62,10 +64,7 @@ class Door:
                 )
             await answer(scope, receive, send)
             return
-        try:
-            body.parse(raw)
-        except Problem as problem:
-            error = {"code": _PARSE_ERROR, "message": problem.detail}
+        if error := _mistake(raw):
             await JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 400)(scope, receive, send)
             return
         manager = await self._manager()
@@ -105,6 +104,26 @@ class Door:
             if self._ready.done():
                 raise
             self._ready.set_exception(problem)
+
+
+def _check_type(request: Request) -> None:
+    seen = request.headers.get("content-type", "")
+    if seen.partition(";")[0].strip().lower() != "application/json":
+        raise Problem(Code.MALFORMED, f"Content-Type must be application/json, not {seen[:60]!r}")
+
+
+def _mistake(raw: bytes) -> dict[str, Any] | None:  # Any: JSON
+    """An error of JSON-RPC for what is none of its messages; the SDK's is of a validator's own words."""
+    try:
+        message = body.parse(raw)
+    except Problem as problem:
+        return {"code": _PARSE_ERROR, "message": problem.detail}
+    params = message.get("params")
+    is_call = isinstance(message.get("method"), str) and (params is None or isinstance(params, dict))
+    is_answer = "id" in message and ("result" in message or "error" in message)
+    if message.get("jsonrpc") == "2.0" and (is_call or is_answer):
+        return None
+    return {"code": _INVALID_REQUEST, "message": f"This is no JSON-RPC message; send one such as {_EXAMPLE}"}
 
 
 def _is_among(host: str, allowed: list[str]) -> bool:

@@ -88,7 +88,9 @@ _BY_STATUS = {code.value.status: code for code in Code if code is not Code.BAD_S
 def from_status(request: Request, status: int, detail: str) -> Problem:
     """The problem for an error that the framework found by itself (unknown path, method, size)."""
     code = _BY_STATUS.get(status, Code.MALFORMED)
-    if code is Code.NOT_FOUND:
+    if request.url.path == "/ws":
+        detail = "/ws is a WebSocket, and this was a plain request; a listener opens it, with a machine key"
+    elif code is Code.NOT_FOUND:
         detail = f"{request.url.path} does not exist; the endpoints are listed at /docs"
     elif code is Code.WRONG_METHOD:
         detail = f"{request.url.path} does not answer {request.method}; see /docs"

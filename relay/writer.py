@@ -85,7 +85,9 @@ class Writer:
                     # A savepoint each: one bad row must not fail its neighbours' webhooks.
                     job.attempt(connection)
         except Exception as problem:  # noqa: BLE001 - whatever failed the commit failed all of them
-            why = f"The relay could not store it ({_first(problem)}); send it again"
+            first = _first(problem)
+            way_out = "make room on its disk first" if "disk is full" in str(first) else "send it again"
+            why = f"The relay could not store it ({first}); {way_out}"
             for job in batch:
                 job.error = Unavailable(why)
         batch[0].loop.call_soon_threadsafe(_answer, batch)

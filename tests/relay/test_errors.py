@@ -169,3 +169,31 @@ def test_openapi_names_every_endpoint(shared: Served) -> None:
     }  # fmt: skip
     assert shared.http.get("/docs").status_code == 200
     assert shared.http.get("/redoc").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("header", "word"),
+    [
+        (API_KEY, "write Bearer before the key"),
+        (f"Basic {API_KEY}", "write Bearer"),
+        ("Bearer", "No key came"),
+    ],
+)
+def test_a_key_that_is_shown_in_another_way_gets_a_sentence(shared: Served, header: str, word: str) -> None:
+    answer = httpx.get(f"{shared.address}/tasks", headers={"Authorization": header}, trust_env=False)
+    assert (answer.status_code, answer.json()["code"]) == (401, "unknown_key")
+    assert word in answer.json()["detail"]
+    assert API_KEY not in answer.text
+
+
+@pytest.mark.parametrize("content", [b"", b" \n"])
+def test_an_empty_body_is_called_empty(shared: Served, content: bytes) -> None:
+    answer = shared.http.post("/webhook", content=content)
+    assert (answer.status_code, answer.json()["code"]) == (422, "malformed")
+    assert answer.json()["detail"].startswith("The body is empty")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_plain_request_to_the_websocket_is_told_what_it_is(shared: Served, method: str) -> None:
+    answer = shared.http.request(method, "/ws")
+    assert (answer.status_code, "/ws is a WebSocket" in answer.json()["detail"]) == (404, True)

@@ -259,6 +259,31 @@ def test_only_post_is_answered(shared: Served, method: str) -> None:
     assert shared.http.post("/mcp/", follow_redirects=False).status_code == 404, "a redirect would go to http"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {}, {"jsonrpc": "2.0", "id": 1}, {**LIST, "params": "x"}, {**LIST, "jsonrpc": "1.0"},
+        {**LIST, "method": 1}, b"", b"[]", b"x",
+    ],
+)  # fmt: skip
+def test_what_is_no_message_gets_a_sentence(shared: Served, body: Any) -> None:
+    answer = post(shared, body)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (400, -32700 if isinstance(body, bytes) else -32600)
+    assert "pydantic" not in answer.text
+    assert len(error["message"]) < 150
+    if isinstance(body, dict):
+        assert post(shared, error["message"].partition("such as ")[2].encode()).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "", "application/json-seq"])
+def test_a_body_of_another_type_gets_a_sentence(shared: Served, kind: str) -> None:
+    answer = post(shared, LIST, **{"Content-Type": kind})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert "application/json" in answer.json()["detail"]
+    assert post(shared, LIST, **{"Content-Type": "application/json; charset=utf-8"}).status_code == 200
+
+
 @pytest.mark.parametrize(("key", "status"), [("fake-wrong-key-0000", 401), (MACHINE_KEY, 403)])
 def test_strangers_and_machines_are_refused(shared: Served, key: str, status: int) -> None:
     answer = post(shared, LIST, **{"X-API-Key": key})

@@ -134,7 +134,7 @@ def test_a_full_disk_is_unavailable_and_later_it_goes_on(writer: Writer, path: P
     async def main() -> None:
         await writer.run(insert, 1)
         await writer.run(tables.database.execute_sql, "PRAGMA max_page_count = 1")
-        with pytest.raises(Unavailable, match=r"disk is full\); send it again"):
+        with pytest.raises(Unavailable, match=r"disk is full\); make room on its disk first"):
             await writer.run(insert, 2, "x" * 500_000)
         await writer.run(tables.database.execute_sql, "PRAGMA max_page_count = 100000")
         await writer.run(insert, 3, "x" * 500_000)
