@@ -12,7 +12,9 @@ from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from relay.protocol import MAX_FRAME_BYTES
 
@@ -92,7 +94,7 @@ def configuration(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=_ImpatientHTTP,
-        ws="websockets-sansio",
+        ws=_PolitelyRefusing,
         ws_max_size=MAX_FRAME_BYTES,
         # A dead machine is found within 20 seconds, also behind a proxy that keeps TCP alive.
         ws_ping_interval=10,
@@ -107,6 +109,16 @@ def configuration(app: ASGIApp) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
     )
+
+
+class _PolitelyRefusing(WebSocketsSansIOProtocol):
+    """uvicorn's WebSockets, which take a refusal for a fault of the application and log one each time."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if self.close_sent:
+            # Also by an answer of HTTP, after which there is nothing to complete.
+            self.handshake_complete = True
 
 
 class _OneSegment(Transport):

@@ -100,11 +100,15 @@ def test_a_caller_cannot_report_and_not_open_a_session(stranger: httpx.Client, s
 
 
 @pytest.mark.parametrize("key", [WRONG, API_KEY[:-1], " "])
-def test_a_session_with_a_wrong_key_is_refused_before_it_begins(shared: Served, key: str) -> None:
+def test_a_session_with_a_wrong_key_is_refused_before_it_begins(
+    shared: Served, caplog: pytest.LogCaptureFixture, key: str
+) -> None:
     with pytest.raises(InvalidStatus) as refused, shared.machine(key):
         pass
     assert refused.value.response.status_code == 401
     assert json.loads(refused.value.response.body)["code"] == "unknown_key"
+    assert shared.http.get("/").status_code == 200
+    assert caplog.records == [], "nothing went wrong here"
 
 
 def test_health_needs_no_key_and_gives_no_names_away(stranger: httpx.Client) -> None:
