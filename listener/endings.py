@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 from collections.abc import Callable
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -14,6 +17,8 @@ RIVAL_PAUSE_S = 60.0
 """So long a listener that was replaced leaves the relay to whoever replaced it."""
 RIVAL_AGAIN_S = 300.0
 """Replaced again within this time, it is not the network: another one has the same key."""
+
+_ENDS = {1000: "the relay ended the session", 1001: "the relay stops", 1012: "the relay restarts"}
 
 
 class Broken(Exception):
@@ -42,13 +47,36 @@ def is_hopeless(status: int) -> bool:
     return status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
-def explain(problem: Exception) -> str:
-    """Why a session ended, in plain words where the system has them."""
-    if _is_replaced(problem):
-        return "another connection with this machine's key took its place"
+def explain(problem: Exception, relay_address: str) -> str:
+    """Why a session ended, in plain words where there are some."""
+    if isinstance(problem, ConnectionClosed):
+        return _explain_close(problem)
+    if isinstance(problem, socket.gaierror):
+        host = urlsplit(relay_address).hostname
+        if problem.errno == socket.EAI_AGAIN:
+            return f"the name {host} cannot be looked up now"
+        return f"the name {host} is not known; look at RELAY_SERVER_URL"
+    if isinstance(problem, ssl.SSLError):
+        return f"no safe line to it ({getattr(problem, 'verify_message', None) or problem.strerror})"
     if isinstance(problem, OSError) and problem.errno:
         return os.strerror(problem.errno)
+    if isinstance(problem, TimeoutError):
+        return str(problem) or "no answer came in time"
     return str(problem) or type(problem).__name__
+
+
+def _explain_close(closed: ConnectionClosed) -> str:
+    if _is_replaced(closed):
+        return "another connection with this machine's key took its place"
+    if closed.rcvd:
+        told = closed.rcvd.reason or _ENDS.get(closed.rcvd.code)
+        return told or f"the relay ended the session with the code {closed.rcvd.code:d}"
+    # Nothing was said to us: what we said ourselves is how we noticed.
+    return (
+        f"the line is dead, {closed.sent.reason}"
+        if closed.sent and closed.sent.reason
+        else "the line was cut"
+    )
 
 
 class Rivals:

@@ -45,7 +45,7 @@ ROOMS = {
     "waitress": {"viewer/__main__.py"},
     "segno": {"viewer/connect.py"},
     "honcho": {"worker/start.py"},
-    "urllib3": {"worker/links.py", "worker/reporter.py", "worker/start.py"},
+    "urllib3": {"worker/away.py", "worker/links.py", "worker/reporter.py", "worker/start.py"},
     "websockets": {"listener/"},
 }
 

@@ -20,6 +20,7 @@ import urllib3
 
 from relay.protocol import MAX_BODY_BYTES, MAX_OUTPUT_CHARS, Report, Status
 from worker import models, moves, questions
+from worker.away import Away, away
 from worker.clock import wall_clock
 from worker.settings import Settings
 
@@ -39,10 +40,6 @@ _TAIL_BYTES = 4 * MAX_OUTPUT_CHARS
 _BUNDLE_BYTES = MAX_BODY_BYTES // 2
 
 
-class Away(Exception):
-    """The relay cannot take reports now; the text says why."""
-
-
 class Reporter:
     """A thread that sends news about tasks to the relay."""
 
@@ -54,6 +51,8 @@ class Reporter:
         self._sent = 0.0
         self._is_more = False
         self._stopping = threading.Event()
+        # It warns of every repetition, in its own words; what came of it is said below.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
         self._pool = urllib3.PoolManager(
             num_pools=1,
             headers={
@@ -157,7 +156,7 @@ class Reporter:
         try:
             return self._pool.request("PUT", f"{self._url}/tasks", body=body)
         except urllib3.exceptions.HTTPError as problem:
-            raise Away(type(problem).__name__) from None
+            raise away(problem) from None
         finally:
             self._sent = time.monotonic()
 

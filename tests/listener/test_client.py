@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import http
+import socket
+import ssl
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -539,6 +541,29 @@ def test_a_newer_session_with_the_same_key_ends_this_one_when_it_comes_again(
 
     run(main())
     assert "another connection with this machine's key took its place" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (ConnectionClosedError(Close(1013, "the relay cannot store anything now"), Close(1013, ""), True),
+         "the relay cannot store anything now"),
+        (ConnectionClosedError(Close(1012, ""), Close(1012, ""), True), "the relay restarts"),
+        (ConnectionClosedError(Close(4999, ""), None), "the relay ended the session with the code 4999"),
+        (ConnectionClosedError(None, None), "the line was cut"),
+        (ConnectionClosedError(None, Close(1011, "keepalive ping timeout")),
+         "the line is dead, keepalive ping timeout"),
+        (socket.gaierror(socket.EAI_NONAME, "x"),
+         "the name relay.example.invalid is not known; look at RELAY_SERVER_URL"),
+        (socket.gaierror(socket.EAI_AGAIN, "x"), "the name relay.example.invalid cannot be looked up now"),
+        (ssl.SSLError(1, "expired"), "no safe line to it (expired)"),
+        (ConnectionRefusedError(111, "x"), "Connection refused"),
+        (TimeoutError("timed out during opening handshake"), "timed out during opening handshake"),
+        (TimeoutError(), "no answer came in time"),
+    ],
+)  # fmt: skip
+def test_why_a_session_ended_is_said_in_plain_words(problem: Exception, said: str) -> None:
+    assert endings.explain(problem, "https://relay.example.invalid") == said
 
 
 def test_a_session_that_was_replaced_once_in_a_while_is_no_other_listener() -> None:

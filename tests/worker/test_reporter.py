@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,13 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    MaxRetryError,
+    NameResolutionError,
+    ProtocolError,
+    ReadTimeoutError,
+    ResponseError,
+    SSLError,
+)
 
 from relay.protocol import MAX_BODY_BYTES, MAX_OUTPUT_CHARS, Report, Status
 from tests.chain import MACHINE_KEY, wait_until
 from tests.worker.conftest import NOW
 from worker import models, moves, reporter
+from worker.away import Away, away
 from worker.models import Task
-from worker.reporter import Away, Reporter, report_of
+from worker.reporter import Reporter, report_of
 from worker.settings import Settings
 
 Add = Callable[..., Task]
@@ -189,14 +202,44 @@ def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(
         other.close()
 
 
-def test_a_relay_that_is_not_there_is_away(records: Path, add: Add) -> None:
+def test_a_relay_that_is_not_there_is_away(records: Path, add: Add, caplog: pytest.LogCaptureFixture) -> None:
     add("a")
     gone = Relay()
     gone.close()
     sender = make(gone.address)
-    with pytest.raises(Away):
+    with pytest.raises(Away, match=r"^Connection refused$"):
         sender._send_all()
     assert unreported() == ["a"]
+    assert "urllib3" not in caplog.text
+    assert "Retry" not in caplog.text
+
+
+def caused(problem: Exception, cause: Exception) -> Exception:
+    problem.__cause__ = cause
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (
+            NameResolutionError("relay.example.invalid", None, socket.gaierror(-2, "no")),
+            "name cannot be looked up",
+        ),
+        (ReadTimeoutError(None, "/tasks", "too late"), "did not answer in time"),
+        (ConnectTimeoutError(None, "too late"), "did not answer in time"),
+        (SSLError("self-signed certificate"), "no safe line to it .*self-signed"),
+        (caused(SSLError("expired"), ssl.SSLError(1, "expired")), "no safe line to it .*expired"),
+        (caused(ProtocolError("x"), ConnectionResetError(104, "x")), "^Connection reset by peer$"),
+        (ProtocolError("Connection aborted."), "the line was cut"),
+        (ResponseError("too many redirects"), "it sends elsewhere"),
+    ],
+)
+def test_why_the_relay_is_away_is_said_in_plain_words(reason: Exception, words: str) -> None:
+    for problem in (reason, MaxRetryError(None, "/tasks", reason)):
+        said = str(away(problem))
+        assert re.search(words, said)
+        assert "Error" not in said
 
 
 def test_news_that_came_while_the_report_travelled_are_sent_as_well(
