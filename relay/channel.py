@@ -16,7 +16,6 @@ from relay.delivery import ACK_S, ENVELOPE_BYTES, Window, envelope
 from relay.errors import Problem
 from relay.frames import Goodbye, read
 from relay.hub import Relay, Session
-from relay.mistakes import explain
 from relay.protocol import (
     MAX_FRAME_BYTES,
     Ack,

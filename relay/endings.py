@@ -35,7 +35,7 @@ def refuse(machine: str, delivery_id: str, error: str, now: float) -> list[str]:
 def give_up(machine: str, delivery_ids: Collection[str], now: float) -> list[str]:
     """Drop these, which *machine* passed over in MAX_SENDS sessions; for the beginning of a session,
     while nothing is on its way. Returns the ids of tasks that ended by it."""
-    which, why = f"machine = ? AND delivery_id IN ({marks(delivery_ids)})", Reason.UNDELIVERABLE
+    which, why = f"machine = ? AND delivery_id IN ({placeholders(delivery_ids)})", Reason.UNDELIVERABLE
     return _drop(which, machine, *delivery_ids, reason=why, error=TIRED, now=now)
 
 
@@ -57,10 +57,10 @@ def expire(steady: float, now: float) -> list[str]:
 def abandon(machines: Collection[str], now: float) -> list[str]:
     """End what was for machines that are none of these, which have a key. Returns the ids of tasks that
     ended by it. Should the machine get its key back and report, its word counts."""
-    strange = f"machine NOT IN ({marks(machines)})"
+    strange = f"machine NOT IN ({placeholders(machines)})"
     Delivery.change("state = 'dropped'", f"state = 'waiting' AND {strange}", *machines)
     of = [status for status in Status if not status.is_final]
-    found = Task.pick("task_id", f"{strange} AND status IN ({marks(of)})", *machines, *of)
+    found = Task.pick("task_id", f"{strange} AND status IN ({placeholders(of)})", *machines, *of)
     # Not that it never arrived: it may have, and may even run.
     summary = spoken(Status.FAILED, reason=Reason.ERROR, error=GONE)
     verdict = (Status.FAILED, Reason.UNDELIVERABLE, GONE, summary, now)

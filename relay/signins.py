@@ -94,7 +94,7 @@ class SignIns:
         if found is None:
             return None
         is_good = found.client_id == client_id and found.expires_at > self._now()
-        found.expires_at = self._now() + MINUTES_S
+        found.expires_at = self._now() + ANSWER_S
         self._used = {**self._fresh(self._used), digest(code): found}
         return found if is_good else None
 

@@ -133,7 +133,7 @@ def load(seqs: Collection[int]) -> list[Delivery]:
 
 def not_sent(seqs: Collection[int]) -> None:
     """These were loaded, and did not leave."""
-    Delivery.change("sends = max(0, sends - 1)", f"seq IN ({marks(seqs)})", *seqs)
+    Delivery.change("sends = max(0, sends - 1)", f"seq IN ({placeholders(seqs)})", *seqs)
 
 
 def count_waiting(machine: str) -> int:

@@ -24,7 +24,7 @@ from viewer.devices import Devices
 from viewer.filters import Filter
 from viewer.own import OwnFile
 from viewer.settings import Settings
-from worker import clock, models, moves
+from worker import clock, models, recovery
 
 
 def found(client: FlaskClient, words: str, **more: str) -> list[str]:
