@@ -99,7 +99,7 @@ class _Talk:
             log.warning("Session of %s ended: %s.", machine, goodbye)
             await self._close(goodbye)
         except WebSocketDisconnect:
-            log.info("%s disconnected.", machine)
+            log.info("%s disconnected%s.", machine, "" if self._version else " before it had said hello")
         except Exception:
             # The edge of the session: a fault of ours must be found in the log, and the machine comes again.
             log.exception("Session of %s met a fault of ours", machine)

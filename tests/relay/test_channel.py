@@ -276,6 +276,18 @@ def test_a_connection_that_says_no_hello_replaces_nobody(
         assert connected(relay) == 0
 
 
+def test_the_log_tells_an_empty_connection_from_the_machines_own(
+    relay: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="relay")
+    with relay.machine():
+        with relay.machine(greet=False):
+            pass
+        wait_until(lambda: "laptop disconnected before it had said hello." in caplog.text, "it is told")
+        assert "laptop disconnected." not in caplog.text
+    wait_until(lambda: "laptop disconnected." in caplog.text, "it is told")
+
+
 def test_presence_is_what_is_connected_now(relay: Served) -> None:
     task_id = relay.command().json()["task_id"]
     assert (connected(relay), relay.task(task_id)["machine_online"]) == (0, False)
