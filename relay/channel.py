@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
@@ -14,7 +14,7 @@ from relay import endings, store
 from relay.announced import Announced
 from relay.delivery import ACK_S, ENVELOPE_BYTES, Window, envelope
 from relay.errors import Problem
-from relay.frames import Goodbye, read
+from relay.frames import Goodbye, peer_may_be_gone, read
 from relay.hub import Relay, Session
 from relay.protocol import (
     MAX_FRAME_BYTES,
@@ -54,16 +54,6 @@ def routes(relay: Relay) -> APIRouter:
         await _Talk(relay, websocket, Session(machine)).run()
 
     return router
-
-
-@contextmanager
-def _peer_may_be_gone() -> Iterator[None]:
-    """For receiving and sending only: elsewhere the same exceptions are faults of ours."""
-    try:
-        yield
-    except (RuntimeError, TimeoutError):
-        # Starlette raises RuntimeError when the peer went away between two awaits.
-        raise WebSocketDisconnect from None
 
 
 class _Talk:
@@ -154,7 +144,7 @@ class _Talk:
 
     async def _receive(self) -> MachineFrame:
         try:
-            with _peer_may_be_gone():
+            with peer_may_be_gone():
                 text = await self._websocket.receive_text()
         except KeyError:
             # Starlette's way to say that the frame holds bytes.
@@ -165,7 +155,7 @@ class _Talk:
     async def _say(self, text: str) -> None:
         # Not wait_for: in Python 3.11 it swallows a cancellation that comes as its work is done, and
         # the sender of a session that is over would go on.
-        with _peer_may_be_gone():
+        with peer_may_be_gone():
             async with asyncio.timeout(SEND_S):
                 await self._websocket.send_text(text)
 

@@ -10,13 +10,14 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from relay import openapi, orders
+from relay.asked import asked_id, asked_wait
 from relay.errors import Code, Problem
 from relay.hub import Relay
 from relay.openapi import TaskIdInPath
 from relay.protocol import CANCEL, DEFAULT_TTL_S, MAX_TTL_S, RETRY
 from relay.store import NewDelivery, get_task, not_sent
 from relay.tables import Delivery, Task
-from relay.tasks import TaskView, answer, asked_id, asked_wait, unknown_task, wait_until_final
+from relay.tasks import TaskView, answer, unknown_task, wait_until_final
 
 
 def routes(relay: Relay) -> APIRouter:

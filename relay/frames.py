@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fastapi import WebSocketDisconnect
 from pydantic import TypeAdapter, ValidationError
 
 from relay.mistakes import explain
@@ -32,3 +36,13 @@ def read(text: str) -> MachineFrame:
         raise Goodbye(CloseCode.PROTOCOL_ERROR, f"a frame cannot be read: {problem}") from None
     except ValidationError as problem:
         raise Goodbye(CloseCode.PROTOCOL_ERROR, f"a frame is not valid: {explain(problem)}") from None
+
+
+@contextmanager
+def peer_may_be_gone() -> Iterator[None]:
+    """For receiving and sending only: elsewhere the same exceptions are faults of ours."""
+    try:
+        yield
+    except (RuntimeError, TimeoutError):
+        # Starlette raises RuntimeError when the peer went away between two awaits.
+        raise WebSocketDisconnect from None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field
 
 from relay import openapi, store
+from relay.asked import asked_wait
 from relay.errors import Code, Problem
 from relay.hub import Relay
 from relay.names import NAME
@@ -20,13 +20,8 @@ from relay.protocol import Reason, Status
 from relay.speech import last_seen, spoken, waiting
 from relay.tables import Task
 
-MAX_WAIT_S = 45.0
-"""Longest time a caller may hold an answer open; voice assistants give up after that."""
 POLL_S = 10
 """What `Retry-After` and `next_step` advise."""
-
-_ID = re.compile(r"[\x21-\x7e]{1,128}")
-_WAIT = TypeAdapter(Annotated[float, Field(ge=0, le=MAX_WAIT_S, allow_inf_nan=False)])
 
 Waiting = Literal["offline", "no_worker", "busy", "approval", "queued"]
 
@@ -178,33 +173,6 @@ async def wait_until_final(relay: Relay, task_id: str, seconds: float) -> Task:
 def unknown_task(task_id: str) -> Problem:
     """The problem when there is no such task."""
     return Problem(Code.NOT_FOUND, f"No task {task_id!r} is known here; GET /tasks lists them")
-
-
-def asked_wait(request: Request) -> float | None:
-    """Seconds from `?wait=`, else from `Prefer: wait=N` (RFC 7240; more than 45 counts as 45), else
-    None. Raises Problem 422.
-
-    Read here, because FastAPI takes longer to read two parameters than we take for all the rest."""
-    text = request.query_params.get("wait") if request.scope["query_string"] else None
-    if text is not None:
-        try:
-            return _WAIT.validate_python(text)
-        except ValidationError:
-            detail = f"wait must be a number of seconds from 0 to {MAX_WAIT_S:.0f}, not {text[:60]!r}"
-            raise Problem(Code.MALFORMED, detail, field="wait") from None
-    found = re.search(r"(?:^|[,;\s])wait\s*=\s*(\d{1,6})", request.headers.get("prefer", ""))
-    return min(float(found[1]), MAX_WAIT_S) if found else None
-
-
-def asked_id(request: Request) -> str | None:
-    """The id under which the caller wants this request to count once, or None. Raises Problem 422."""
-    for name in ("webhook-id", "x-github-delivery", "idempotency-key"):
-        # Also an empty one is refused: whoever sends it believes to be safe from repetition.
-        if (value := request.headers.get(name)) is not None:
-            if not _ID.fullmatch(value):
-                raise Problem(Code.MALFORMED, f"{name} must be 1 to 128 visible ASCII characters", field=name)
-            return value
-    return None
 
 
 def routes(relay: Relay) -> APIRouter:

@@ -14,13 +14,14 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ValidationError
 
 from relay import body, nearly, openapi, store
+from relay.asked import asked_id, asked_wait
 from relay.errors import Code, Problem, unknown_machine
 from relay.hub import Relay
 from relay.mistakes import explain
 from relay.names import NAME
 from relay.protocol import CANCEL, COMMAND, MAX_TTL_S, RETRY, Command
 from relay.tables import Task
-from relay.tasks import TaskView, answer, asked_id, asked_wait, json_response, wait_until_final
+from relay.tasks import TaskView, answer, json_response, wait_until_final
 
 PATH = "/webhook"
 SYNC_WAIT_S = 25.0
