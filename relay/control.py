@@ -54,8 +54,10 @@ async def give_order(
 
     Raises Problem 404 for an unknown task, 409 for one that is not where the order could help."""
     # What was about to be sent and has not left can still be stopped here.
-    unsent = relay.hub.take_back(task_id)
-    task = await relay.writer.run(_apply, relay, task_id, order, caller, delivery_id, unsent)
+    if unsent := relay.hub.take_back(task_id):
+        # By itself: what is refused below takes back what it has written, and this has happened.
+        await relay.writer.run(not_sent, unsent)
+    task = await relay.writer.run(_apply, relay, task_id, order, caller, delivery_id)
     relay.hub.tell(task_id)
     relay.hub.wake(task.machine)
 
@@ -66,11 +68,8 @@ async def _order(relay: Relay, request: Request, task_id: str, order: str) -> Re
     return answer(relay, await wait_until_final(relay, task_id, wait or 0))
 
 
-def _apply(
-    relay: Relay, task_id: str, order: str, caller: str, delivery_id: str | None, unsent: list[int]
-) -> Task:
+def _apply(relay: Relay, task_id: str, order: str, caller: str, delivery_id: str | None) -> Task:
     """On the writer's thread: decide and record in one transaction."""
-    not_sent(unsent)
     task = get_task(task_id)
     if task is None:
         raise unknown_task(task_id)

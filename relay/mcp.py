@@ -15,6 +15,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from mcp.types import Tool as ListedTool
 from pydantic import ValidationError
+from sse_starlette.sse import AppStatus
 
 from relay.announced import AnnouncedAction
 from relay.errors import Problem
@@ -27,6 +28,9 @@ from relay.tasks import TaskView
 from relay.tool import Common, Tool, allows_added_actions
 from relay.tools import Toolbox
 from relay.writer import Unavailable
+
+# It would cut the streams of those who wait when the relay stops; we answer them (`hub.stop`).
+AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
 
 FRESH_MS = 60_000
 """How long an assistant may keep the list of tools: it changes with the policy of a machine."""

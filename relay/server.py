@@ -220,6 +220,8 @@ class _ImpatientHTTP(HttpToolsProtocol):
         """Whether there is no request that waits for an answer."""
         if self._begun or self.cycle is None or self.transport.is_closing():
             return False
+        if self.transport.get_protocol() is not self:
+            return False  # A session has taken the connection over, after a request that was answered.
         return self.cycle.response_complete
 
     def _keep_alive(self) -> None:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 from websockets.sync.client import connect
 
-from relay import server
+from relay import channel, server
 from relay.server import UNSENT_S, configuration, listen
 from tests.chain import API_KEY, MACHINE_KEY, free_port, wait_until
 from tests.relay.conftest import Machine, Served, serve
@@ -181,6 +181,28 @@ def test_a_session_is_not_taken_for_headers_that_do_not_come(
         assert machine.is_silent()
 
 
+def test_a_session_on_a_connection_that_was_used_before_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As a proxy does it that keeps its connections to us.
+    monkeypatch.setattr(server, "KEEP_ALIVE_S", 1)
+    upgrade = (
+        b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Authorization: Bearer " + MACHINE_KEY.encode() + b"\r\n\r\n"
+    )
+    monkeypatch.setattr(channel, "HELLO_S", 30)
+    with serve(tmp_path) as relay, half_open(relay, b"") as client, client.makefile("rb") as answers:
+        ask(client, answers)
+        client.sendall(upgrade)
+        assert b" 101 " in answers.readline()
+        b"".join(iter(answers.readline, b"\r\n"))
+        client.sendall(b"\x8a\x80\x00\x00\x00\x00")  # a pong that nobody asked for
+        client.settimeout(1.6)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+
+
 def test_clients_that_only_half_speak_do_not_disturb_others(shared: Served) -> None:
     slow_body = b"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nX-API-Key: %s\r\n\r\n{"
     halves = (*HALVES, slow_body % API_KEY.encode())
@@ -212,6 +234,10 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.segments: list[bytes] = []
         self.is_closed = False
+        self.protocol: asyncio.BaseProtocol = asyncio.Protocol()
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self.protocol
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.is_closed
@@ -229,6 +255,7 @@ async def answered(app: ASGIApp, request: bytes = b"GET / HTTP/1.1\r\nHost: x\r\
     config, wire = configuration(app), Wire()
     config.load()
     protocol = config.http_protocol_class(config=config, server_state=ServerState(), app_state={})
+    wire.protocol = protocol
     protocol.connection_made(wire)
     protocol.data_received(request)
     for _ in range(10):

@@ -84,6 +84,8 @@ def test_what_was_meant_as_a_command_is_not_kept_as_an_event(
     [
         {"type": "llm_conversation_insight", "data": {"text": "a task_command"}}, {"data": "action_type"},
         {"type": "task_completed"}, {"type": "command"}, {},
+        {"type": "user.action", "data": {"action_type": "login"}},
+        {"type": "analytics", "action_type": "click"},
     ],
 )  # fmt: skip
 def test_what_is_no_command_is_an_event(shared: Served, body: dict[str, Any]) -> None:

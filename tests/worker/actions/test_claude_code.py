@@ -19,7 +19,7 @@ from relay.tools import Toolbox
 from tests.chain import git, is_alive, make_project, wait_until
 from worker import actions
 from worker.actions.base import Action, Job, Outcome
-from worker.actions.claude_code import ClaudeCode, agent, cli, watch
+from worker.actions.claude_code import ClaudeCode, agent, changes, cli, watch
 from worker.actions.claude_code.cli import PASSED
 from worker.actions.claude_code.work import perform
 from worker.admission import admit
@@ -536,6 +536,26 @@ def test_what_was_changed_before_and_again_is_a_change_and_what_was_put_back_too
     (project / "docs" / "read.txt").write_text("changed before\n")
     fake("open('note.txt', 'a').write('x'); open('docs/read.txt', 'w').write('read\\n'); result()")
     assert ask(mode="edit").output_data["files_changed"] == ["docs/read.txt", "note.txt"]
+
+
+def test_what_git_does_not_tell_of_the_change_takes_nothing_away_from_the_result(
+    fake: Fake, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A tracked folder that became a link: git diff of what was in it would be refused.
+    fake("os.rename('docs', 'real'); os.symlink('real', 'docs'); result(result='All done.')")
+    done = ask(mode="edit")
+    assert (done.status, done.output_data["answer"]) == (Status.COMPLETED, "All done.")
+    assert "docs/read.txt" in done.output_data["files_changed"]
+    run = changes.Git.run
+
+    def cannot(git: changes.Git, job: Job) -> Any:
+        if "diff" in str(git.command):
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return run(git, job)
+
+    monkeypatch.setattr(changes.Git, "run", cannot)
+    fake("open('more.txt', 'w').write('x'); result(result='More.')")
+    assert ask(mode="edit").output_data["answer"] == "More."
 
 
 def test_without_a_repository_or_a_commit_it_works_all_the_same(fake: Fake, ask: Ask, project: Path) -> None:

@@ -32,6 +32,17 @@ def identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
+def test_files_move_in_a_work_tree_that_lies_in_its_bare_repository(
+    do: Callable[..., Outcome], project: Path, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    git(tmp_path, "clone", "-q", "--bare", str(project), str(bare))
+    git(bare, "worktree", "add", "-q", "main")
+    done = do("git", root=bare, directory=bare / "main", command="git mv note.txt moved.txt")
+    assert done.status is Status.COMPLETED, done.error
+    assert (bare / "main" / "moved.txt").exists()
+
+
 def said(outcome: Outcome) -> str:
     assert outcome.status is Status.COMPLETED, outcome
     return str(outcome.output_data["stdout"])

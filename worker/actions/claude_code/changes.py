@@ -71,7 +71,7 @@ def since(before: State | None, job: Job) -> Changes:
     job = replace(job, stop=lambda: False)
     try:
         after = look(job) if before else None
-    except (Rejected, CannotStart):
+    except _REFUSALS:
         after = None
     if before is None or after is None:
         return Changes(None, None)
@@ -82,7 +82,7 @@ def since(before: State | None, job: Job) -> Changes:
         if before.files.get(path) != after.files.get(path)
     }
     if before.commit and after.commit != before.commit:
-        names = _git(here, "diff", "--name-only", before.commit, after.commit or "HEAD") or ""
+        names = _told(here, "diff", "--name-only", before.commit, after.commit or "HEAD") or ""
         files |= {_unquoted(name) for name in names.splitlines()}
     listed = sorted(files)[:_MOST_LISTED]
     return Changes(listed, _diffstat(here, before, after, listed), _patch(here, before, after, listed))
@@ -91,12 +91,9 @@ def since(before: State | None, job: Job) -> Changes:
 def between(job: Job, top: Path, base: str, tip: str) -> Changes:
     """What differs between two commits of the repository at *top*. Never raises Rejected."""
     here = replace(job, log=Path(os.devnull), directory=top, stop=lambda: False)
-    try:
-        names = _git(here, "diff", "--name-only", base, tip)
-        known = _git(here, "diff", "--stat", base, tip)
-        patch = _git(here, "diff", base, tip)
-    except (Rejected, CannotStart):
-        return Changes(None, None)
+    names = _told(here, "diff", "--name-only", base, tip)
+    known = _told(here, "diff", "--stat", base, tip)
+    patch = _told(here, "diff", base, tip)
     files = None if names is None else sorted(map(_unquoted, names.splitlines()))[:_MOST_LISTED]
     return Changes(files, known, None if patch is None else _cut(patch))
 
@@ -106,7 +103,7 @@ def _diffstat(job: Job, before: State, after: State, files: list[str]) -> str:
         return ""
     # Not all of many: a command line has its limits, and so has a page.
     paths = ["--", *files] if len(files) <= _MOST_PATHS else []
-    known = _git(job, "diff", "--stat", before.commit, *paths) if before.commit else None
+    known = _told(job, "diff", "--stat", before.commit, *paths) if before.commit else None
     new = [f" {path} | new\n" for path in files if after.files.get(path, ("",))[0] == "??"]
     return (known or "") + "".join(new)
 
@@ -115,7 +112,7 @@ def _patch(job: Job, before: State, after: State, files: list[str]) -> str:
     if not files:
         return ""
     paths = ["--", *files] if len(files) <= _MOST_PATHS else []
-    known = _git(job, "diff", before.commit, *paths) if before.commit else None
+    known = _told(job, "diff", before.commit, *paths) if before.commit else None
     parts, room = [known or ""], _MOST_PATCH
     for path in (path for path in files if after.files.get(path, ("",))[0] == "??"):
         room -= len(parts[-1])
@@ -147,6 +144,17 @@ def _as_new(top: Path, path: str, most: int, redactor: Redactor | None) -> str:
 
 def _cut(patch: str) -> str:
     return patch if len(patch) <= _MOST_PATCH else f"{patch[:_MOST_PATCH]}\n{_REST}"
+
+
+_REFUSALS = (Rejected, CannotStart, OSError)
+
+
+def _told(job: Job, *words: str) -> str | None:
+    """`_git`, afterwards: whatever keeps git from telling, the work is done and must not be lost for it."""
+    try:
+        return _git(job, *words)
+    except _REFUSALS:
+        return None
 
 
 def _git(job: Job, *words: str) -> str | None:

@@ -110,5 +110,7 @@ def _is_gits(real: Path, root: Path, repository: Repository) -> bool:
     """Whether *real* is or lies in a git directory, whatever that is called: a bare repository, or where
     a .git file points to."""
     own = {repository.git_dir, repository.common_dir}
-    inside = [one for one in (real, *real.parents) if one.is_relative_to(root)]
+    # A work tree may lie in a bare repository; only from there on up everything is git's.
+    end = repository.top if real.is_relative_to(repository.top) else root
+    inside = [one for one in (real, *real.parents) if one.is_relative_to(end)]
     return any(one in own or all((one / name).exists() for name in _GITS) for one in inside)
