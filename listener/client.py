@@ -82,10 +82,8 @@ class Client:
             except InvalidStatus as refusal:
                 why = endings.explain_refusal(refusal, self._settings.relay_address)
             except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed, Broken) as problem:
-                why, rest = (
-                    endings.explain(problem, self._settings.relay_address),
-                    self._rivals.pause(problem),
-                )
+                why = endings.explain(problem, self._settings.relay_address)
+                rest = self._rivals.pause(problem)
             except CannotOpen:
                 raise
             except Exception:

@@ -21,15 +21,15 @@ GONE = (
     "Its machine has no key at this relay any more, so nobody tells how it ended; "
     "was it renamed? Look at MACHINE_KEY"
 )
+_OPEN = tuple(status for status in Status if not status.is_final)
 LATE = "The machine did not take it in time; say it again if it is still wanted"
 
 
 def refuse(machine: str, delivery_id: str, error: str, now: float) -> list[str]:
     """The machine will never take this delivery. Returns the ids of tasks that ended by it."""
     # Whatever has not ended: a machine that refuses to stop a task, as it knows no such task, has lost it.
-    of = [status for status in Status if not status.is_final]
     which = "machine = ? AND delivery_id = ?"
-    return _drop(which, machine, delivery_id, reason=Reason.REJECTED, error=error, now=now, of=of)
+    return _drop(which, machine, delivery_id, reason=Reason.REJECTED, error=error, now=now, of=_OPEN)
 
 
 def give_up(machine: str, delivery_ids: Collection[str], now: float) -> list[str]:
@@ -59,12 +59,11 @@ def abandon(machines: Collection[str], now: float) -> list[str]:
     ended by it. Should the machine get its key back and report, its word counts."""
     strange = f"machine NOT IN ({placeholders(machines)})"
     Delivery.change("state = 'dropped'", f"state = 'waiting' AND {strange}", *machines)
-    of = [status for status in Status if not status.is_final]
-    found = Task.pick("task_id", f"{strange} AND status IN ({placeholders(of)})", *machines, *of)
+    found = Task.pick("task_id", f"{strange} AND status IN ({placeholders(_OPEN)})", *machines, *_OPEN)
     # Not that it never arrived: it may have, and may even run.
     summary = spoken(Status.FAILED, reason=Reason.ERROR, error=GONE)
     verdict = (Status.FAILED, Reason.UNDELIVERABLE, GONE, summary, now)
-    return [task_id for (task_id,) in found if _fail(task_id, verdict, of)]
+    return [task_id for (task_id,) in found if _fail(task_id, verdict, _OPEN)]
 
 
 def _drop(

@@ -11,11 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import httpx
 import pytest
 
 from tests.chain import ROOT, children_of, end, free_port, git, is_alive, wait_until
+from worker import setup
 
 
 @pytest.fixture
@@ -218,6 +220,22 @@ def test_honcho_start_connects_them_though_it_gives_each_a_port(checkout: Path) 
         assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).json()["connected_clients"] == 1
     finally:
         end(honcho, signal.SIGINT)
+
+
+def test_an_env_that_could_not_be_written_whole_is_not_in_the_way_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fdopen(handle: int, mode: str, encoding: str) -> TextIO:
+        # The file has been made, and there is no room to write into it.
+        os.close(handle)
+        return Path("/dev/full").open(mode, encoding=encoding)
+
+    with monkeypatch.context() as full:
+        full.setattr(setup.os, "fdopen", fdopen)
+        with pytest.raises(setup.CannotSetUp, match=r"\.env cannot be written \(No space left on device\)"):
+            setup.write_env(tmp_path / ".env")
+    assert setup.write_env(tmp_path / ".env")
+    assert not setup.write_env(tmp_path / ".env"), "nothing is overwritten"
 
 
 def test_make_run_writes_the_policy_where_the_settings_say(checkout: Path) -> None:

@@ -1,4 +1,5 @@
-"""What a program gets to see of our environment: a short allow-list, never a key or a setting of ours."""
+"""What a program gets to see of our environment: a short allow-list, never a key or a setting of ours;
+and where in its PATH it is."""
 
 from __future__ import annotations
 

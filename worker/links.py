@@ -5,7 +5,6 @@ The relay is asked with the real keys, the worker's lock is looked at, the recor
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import urllib3
 
 from relay.protocol import COMMAND
 from worker import checks, recovery
+from worker.away import away
 from worker.checks import Door, Finding, Level, ok, problem, warning
 from worker.policy import Policy
 from worker.settings import ChainSettings
@@ -81,11 +81,7 @@ def examine(settings: ChainSettings, policy: Policy | None) -> Iterator[Finding]
         here = (
             "make run" if settings.relay_is_here else "look at its host, and at the network of this machine"
         )
-        yield problem("relay", f"No answer from {settings.relay_address} ({_why(trouble)}): {here}.")
-
-
-def _why(trouble: Exception) -> str:
-    return re.sub(r"<[^>]*>:? ?|^\w+\(.*?\): ", "", str(trouble))[:160].rstrip(". ")
+        yield problem("relay", f"No answer from {settings.relay_address} ({away(trouble)}): {here}.")
 
 
 def _viewer(settings: ChainSettings) -> Iterator[Finding]:

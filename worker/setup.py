@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 _ENV = """\
@@ -54,19 +53,18 @@ def write_policy(path: Path, checkout: Path) -> bool:
 
 
 def _write_new(path: Path, text: str) -> bool:
-    if os.path.lexists(path):
-        return False
-    # Whole or not at all: half of it, on a full disk, would be in the way of every later start.
-    begun = path.with_name(f"{path.name}.new")
     try:
-        begun.unlink(missing_ok=True)
-        handle = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    except OSError as problem:
+        raise CannotSetUp(f"{path} cannot be written ({problem.strerror})") from None
+    try:
         with os.fdopen(handle, "w", encoding="utf-8") as new:
             new.write(text)
-        begun.rename(path)
     except OSError as problem:
-        with suppress(OSError):
-            begun.unlink()
+        # Half of it, on a full disk, would be in the way of every later start.
+        path.unlink()
         raise CannotSetUp(f"{path} cannot be written ({problem.strerror})") from None
     return True
 

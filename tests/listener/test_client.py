@@ -22,7 +22,7 @@ from listener.endings import Hopeless
 from relay.announced import Agent, Announced, AnnouncedProject
 from relay.protocol import MAX_FRAME_BYTES
 from tests.chain import MACHINE_KEY
-from tests.listener.conftest import COUNT, Inbox, Relay, Session
+from tests.listener.conftest import COUNT, Inbox, Relay, Session, Talk
 from worker.inbox import Unacceptable, Unavailable
 
 Listen = Callable[..., asyncio.Task[None]]
@@ -46,6 +46,18 @@ async def end(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+def comes_again(relay: Relay, listen: Listen, talk: Talk) -> None:
+    """Let a listener run through *talk* until it has begun another session."""
+
+    async def main() -> None:
+        async with relay.serve(talk):
+            task = listen()
+            await until(lambda: relay.sessions >= 2)
+            await end(task)
+
+    run(main())
 
 
 def response(status: int, **headers: str) -> Response:
@@ -311,36 +323,24 @@ def test_a_relay_that_does_not_say_welcome_is_left(
 ) -> None:
     monkeypatch.setattr(client, "ANSWER_S", 0.2)
 
-    async def main() -> None:
-        async def talk(session: Session) -> None:
-            await session.hear()
-            if first:
-                await session.say(first)
-            await session.is_closed()
+    async def talk(session: Session) -> None:
+        await session.hear()
+        if first:
+            await session.say(first)
+        await session.is_closed()
 
-        async with relay.serve(talk):
-            task = listen()
-            await until(lambda: relay.sessions >= 2)
-            await end(task)
-
-    run(main())
+    comes_again(relay, listen, talk)
 
 
 def test_a_relay_of_another_protocol_is_left_with_the_sentence_that_both_must_be_updated(
     relay: Relay, listen: Listen, inbox: Inbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
-        async def talk(session: Session) -> None:
-            await session.hear()
-            await session.say({"type": "welcome", "protocol": 2, "name": "laptop", "what": "is not known"})
-            await session.is_closed()
+    async def talk(session: Session) -> None:
+        await session.hear()
+        await session.say({"type": "welcome", "protocol": 2, "name": "laptop", "what": "is not known"})
+        await session.is_closed()
 
-        async with relay.serve(talk):
-            task = listen()
-            await until(lambda: relay.sessions >= 2)
-            await end(task)
-
-    run(main())
+    comes_again(relay, listen, talk)
     assert "the relay speaks protocol 2 and the machine 1; update both sides" in caplog.text
     assert ("laptop", True) not in inbox.links
 
@@ -475,18 +475,12 @@ def test_an_unanswered_heartbeat_makes_it_connect_again(
     monkeypatch.setattr(client, "HEARTBEAT_S", 0.05)
     monkeypatch.setattr(client, "ANSWER_S", 0.1)
 
-    async def main() -> None:
-        async def talk(session: Session) -> None:
-            await session.welcome()
-            assert (await session.hear())["type"] == "heartbeat"
-            await session.is_closed()
+    async def talk(session: Session) -> None:
+        await session.welcome()
+        assert (await session.hear())["type"] == "heartbeat"
+        await session.is_closed()
 
-        async with relay.serve(talk):
-            task = listen()
-            await until(lambda: relay.sessions >= 2)
-            await end(task)
-
-    run(main())
+    comes_again(relay, listen, talk)
 
 
 @pytest.mark.parametrize("fault", [OSError(24, "Too many open files"), KeyError("a fault of ours")])
@@ -645,20 +639,14 @@ def test_what_it_says_in_the_log_holds_no_key_and_no_payload(
     caplog.set_level("DEBUG", logger="listener")
     inbox.fault = lambda one: Unacceptable("no") if one.delivery_id == "d2" else None
 
-    async def main() -> None:
-        async def talk(session: Session) -> None:
-            await session.welcome()
-            for number in (1, 2):
-                await session.webhook(number, payload={"text": "private words"})
-                await session.hear()
-            await session.connection.close(1011, "bye")
+    async def talk(session: Session) -> None:
+        await session.welcome()
+        for number in (1, 2):
+            await session.webhook(number, payload={"text": "private words"})
+            await session.hear()
+        await session.connection.close(1011, "bye")
 
-        async with relay.serve(talk):
-            task = listen()
-            await until(lambda: relay.sessions >= 2)
-            await end(task)
-
-    run(main())
+    comes_again(relay, listen, talk)
     assert "d2" in caplog.text
     assert "private words" not in caplog.text
     assert MACHINE_KEY not in caplog.text

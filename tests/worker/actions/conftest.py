@@ -24,6 +24,13 @@ from worker.policy import Rejected
 from worker.process import CannotStart
 
 
+@pytest.fixture
+def identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody in whose name git commits."""
+    (tmp_path / ".gitconfig").write_text("[user]\nname = Test\nemail = test@example.invalid\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
 @pytest.fixture(scope="session")
 def armed(tmp_path_factory: pytest.TempPathFactory) -> Trap:
     """A repository full of traps, made once and copied for each test."""

@@ -25,11 +25,7 @@ Do = Callable[..., Outcome]
 NAMES = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL")
 
 
-@pytest.fixture(autouse=True)
-def identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home with a name in its git configuration, and nothing else."""
-    (tmp_path / ".gitconfig").write_text("[user]\nname = Test\nemail = test@example.invalid\n")
-    monkeypatch.setenv("HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("identity")
 
 
 def test_files_move_in_a_work_tree_that_lies_in_its_bare_repository(

@@ -19,13 +19,8 @@ from worker.actions.git.audit import SETTLED_S, Audits
 from worker.actions.git.repository import Repository, at, find, is_empty, nested
 from worker.policy import Rejected
 
+pytestmark = pytest.mark.usefixtures("identity")
 Do = Callable[..., Outcome]
-
-
-@pytest.fixture(autouse=True)
-def identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".gitconfig").write_text("[user]\nname = Test\nemail = test@example.invalid\n")
-    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 @pytest.fixture

@@ -16,10 +16,7 @@ Do = Callable[..., Outcome]
 MINE = "mine, and nowhere else\n"
 
 
-@pytest.fixture(autouse=True)
-def identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".gitconfig").write_text("[user]\nname = Test\nemail = test@example.invalid\n")
-    monkeypatch.setenv("HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("identity")
 
 
 def is_fine(outcome: Outcome | str) -> bool:

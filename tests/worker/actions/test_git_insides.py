@@ -20,13 +20,8 @@ from worker.actions.git.insides import SETTLED_S, Insides
 from worker.actions.git.repository import Repository, find
 from worker.policy import Rejected
 
+pytestmark = pytest.mark.usefixtures("identity")
 Do = Callable[..., Outcome]
-
-
-@pytest.fixture(autouse=True)
-def identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".gitconfig").write_text("[user]\nname = Test\nemail = test@example.invalid\n")
-    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 @pytest.fixture

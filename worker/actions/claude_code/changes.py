@@ -13,6 +13,7 @@ from pathlib import Path
 
 from worker.actions.base import Job
 from worker.actions.git import Git
+from worker.actions.git.inquiry import unquoted
 from worker.policy import Rejected
 from worker.process import CannotStart
 from worker.redact import MAX_SECRET_CHARS, Redactor
@@ -178,18 +179,8 @@ def _paths(listed: str) -> list[tuple[str, str]]:
 
 
 def _unquoted(name: str) -> str:
-    """A name as it is: git quotes unusual ones like C does, in bytes."""
-    if not (name.startswith('"') and name.endswith('"') and len(name) > 1):
-        return name
-    raw = re.sub(
-        rb'\\([0-7]{3}|["\\abfnrtv])',
-        lambda m: bytes([int(m[1], 8)]) if len(m[1]) == 3 else _ESCAPES.get(m[1], m[1]),  # noqa: PLR2004
-        name[1:-1].encode(),
-    )
-    return raw.decode("utf-8", "replace")
-
-
-_ESCAPES = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+    """A name as people read it; what is no text in it is replaced."""
+    return unquoted(name).decode("utf-8", "replace")
 
 
 def _stamp(path: Path) -> _Stamp:

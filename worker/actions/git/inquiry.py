@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +48,7 @@ def names(
     )
     if done.returncode not in {0, 1} or (done.returncode == 1 and done.stderr):
         return None
-    return [_unquoted(line) for line in lines if line]
+    return [os.fsdecode(unquoted(line)) for line in lines if line]
 
 
 def or_refuse(found: list[str] | None, what: str) -> list[str]:
@@ -63,8 +63,15 @@ def _quiet(job: Job) -> Job:
     return replace(job, log=NOWHERE, stop=lambda: False, redactor=None)
 
 
-def _unquoted(name: str) -> str:
-    if not name.startswith('"'):
-        return name
-    # git quotes as C does, which Python understands the same way.
-    return os.fsdecode(ast.literal_eval(f"b{name}"))
+def unquoted(name: str) -> bytes:
+    """The name of a file as it is: git quotes unusual ones like C does, in bytes."""
+    if not (name.startswith('"') and name.endswith('"') and len(name) > 1):
+        return name.encode()
+    return re.sub(
+        rb'\\([0-7]{3}|["\\abfnrtv])',
+        lambda m: bytes([int(m[1], 8)]) if len(m[1]) == 3 else _ESCAPES.get(m[1], m[1]),  # noqa: PLR2004
+        name[1:-1].encode(),
+    )
+
+
+_ESCAPES = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
